@@ -1,0 +1,1 @@
+"""cflight: a streaming platform for live flight searches as one Pulumi stack."""

@@ -1,0 +1,1 @@
+"""The stream services of the pipeline: ingest, transform, cheapest, compressor."""
