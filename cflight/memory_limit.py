@@ -37,12 +37,12 @@ class MemoryCgroup:
             value = _read_limit(folder / name)
             if value is not None:
                 found.append(value)
-            if folder == self.mount or folder == folder.parent:
+            if folder in (self.mount, folder.parent):
                 return min(found, default=None)
             folder = folder.parent
 
     def used(self) -> int | None:
-        """Return the bytes charged to this cgroup, less the page cache that can be dropped, or None if unknown."""
+        """Return the bytes charged to this cgroup less droppable page cache, or None if unknown."""
         name = "memory.current" if self.version == 2 else "memory.usage_in_bytes"
         try:
             charged = int((self.path / name).read_text())
