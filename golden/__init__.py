@@ -1,0 +1,1 @@
+"""Replays of recorded cases of real servers against the parts that stand in for them."""
