@@ -1,0 +1,1 @@
+"""Types of expressions, and their compilation to Python functions."""

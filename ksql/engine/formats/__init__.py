@@ -1,0 +1,1 @@
+"""Serialisation formats: AVRO, JSON, JSON_SR, PROTOBUF, PROTOBUF_NOSR, DELIMITED, KAFKA and NONE."""

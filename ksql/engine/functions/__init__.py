@@ -1,0 +1,1 @@
+"""Scalar, aggregate and table functions, and the registry that describes them."""

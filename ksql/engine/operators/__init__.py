@@ -1,0 +1,1 @@
+"""The plan's steps as functions of a record and the state."""
