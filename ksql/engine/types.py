@@ -115,6 +115,20 @@ class SqlLambda(SqlType):
         return "LAMBDA"
 
 
+@dataclass(frozen=True, slots=True)
+class SqlNamed(SqlType):
+    """A type by a name that CREATE TYPE may have defined; it is resolved before anything else looks at it."""
+
+    name: str
+
+    def __init__(self, name: str) -> None:
+        object.__setattr__(self, "base", "NAMED")
+        object.__setattr__(self, "name", name)
+
+    def __str__(self) -> str:
+        return self.name
+
+
 BOOLEAN: Final = SqlType("BOOLEAN")
 INTEGER: Final = SqlType("INTEGER")
 BIGINT: Final = SqlType("BIGINT")

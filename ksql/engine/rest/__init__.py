@@ -1,0 +1,1 @@
+"""ksqlDB's REST API: an ASGI application over the runtime."""
