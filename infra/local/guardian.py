@@ -1,0 +1,32 @@
+"""Watches the supervisor and starts it again when it was killed (`python -m infra.local.guardian FOLDER`).
+
+The supervisor in turn restarts the guardian, so either can be killed.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import subprocess
+import sys
+from pathlib import Path
+
+
+def guard(folder: Path) -> None:
+    """Wait for the supervisor's end and start it again, unless it is being stopped.
+
+    Args:
+        folder: the supervisor's folder, with `supervisord.conf`.
+    """
+    supervisor = os.getppid()
+    descriptor = os.pidfd_open(supervisor)
+    if os.getppid() == supervisor:
+        select.select([descriptor], [], [])
+    if (folder / "stopping").exists() or not (folder / "supervisord.conf").exists():
+        return
+    command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(folder / "supervisord.conf")]
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL, start_new_session=True)
+
+
+if __name__ == "__main__":
+    guard(Path(sys.argv[1]))
