@@ -6,6 +6,8 @@ KsqlError                        anything about a statement that its author can 
 ├── FunctionError                no such function, or no variant for these arguments
 └── Unsupported                  ksqlDB may do this, this engine does not
 
+ServerError                      a ksqlDB server, Kafka or the registry that does not do what it is asked
+
 RecordError is not one of them: it is about one record, goes to the processing log, and never reaches a user.
 """
 
@@ -59,6 +61,10 @@ class Unsupported(KsqlError):  # noqa: N818 - reads as the refusal it is
 
     def __init__(self, feature: str, *, statement: str = "") -> None:
         super().__init__(f"{feature} is not supported by the embedded engine", statement=statement)
+
+
+class ServerError(CflightError):
+    """A ksqlDB server, Kafka or the schema registry does not answer, or refuses what it is asked."""
 
 
 class RecordError(Exception):

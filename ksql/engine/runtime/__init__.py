@@ -1,0 +1,1 @@
+"""Running queries on Kafka: exactly once, with durable statements and state."""
