@@ -10,9 +10,12 @@ import os
 import shutil
 import subprocess
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cflight.memory_limit import MemoryCgroup, memory_cgroup
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _SCOPE_PROBE_SECONDS = 5
 

@@ -49,7 +49,7 @@ def launch(folder: Path) -> None:
 
 
 def start_ticks(pid: int) -> int | None:
-    """Return when a process was started, in clock ticks since boot, or None when it is gone: tells reused pids apart."""
+    """Return when a process was started, in ticks since boot, or None if it is gone: tells reused pids apart."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:

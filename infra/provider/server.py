@@ -53,32 +53,32 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         if engine:
             self._engine = engine_pb2_grpc.EngineStub(grpc.insecure_channel(engine))
 
-    def Handshake(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802
+    def Handshake(self, request: Any, context: Any) -> Any:
         """Agree on the protocol's optional features."""
         return provider_pb2.ProviderHandshakeResponse()
 
-    def GetPluginInfo(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802
+    def GetPluginInfo(self, request: Any, context: Any) -> Any:
         """Return the plug-in's version."""
         return plugin_pb2.PluginInfo(version="0.1.0")
 
-    def CheckConfig(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802
+    def CheckConfig(self, request: Any, context: Any) -> Any:
         """Accept any provider configuration: there is none."""
         return provider_pb2.CheckResponse(inputs=request.news)
 
-    def DiffConfig(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802
+    def DiffConfig(self, request: Any, context: Any) -> Any:
         """Report no change of the provider's configuration: there is none."""
         return provider_pb2.DiffResponse(changes=provider_pb2.DiffResponse.DIFF_NONE)
 
-    def Configure(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802
+    def Configure(self, request: Any, context: Any) -> Any:
         """Take no configuration: every resource carries the addresses that it needs."""
         return provider_pb2.ConfigureResponse()
 
-    def Cancel(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802
+    def Cancel(self, request: Any, context: Any) -> Any:
         """End all waiting: the user has interrupted the run."""
         self._cancelled.set()
         return empty_pb2.Empty()
 
-    def Check(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def Check(self, request: Any, context: Any) -> Any:
         """Validate the inputs of a resource."""
         news = _to_python(request.news)
 
@@ -91,7 +91,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
 
         return self._answer(request, context, check)
 
-    def Diff(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def Diff(self, request: Any, context: Any) -> Any:
         """Classify what changes between the inputs last applied and those declared now."""
 
         def diff() -> Any:
@@ -108,7 +108,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
 
         return self._answer(request, context, diff)
 
-    def Create(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def Create(self, request: Any, context: Any) -> Any:
         """Make a resource."""
         handler = _handler(request.urn)
         properties = _to_python(request.properties)
@@ -122,7 +122,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
 
         return self._answer(request, context, create, incomplete=(handler, inputs, properties))
 
-    def Read(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def Read(self, request: Any, context: Any) -> Any:
         """Return a resource as it really is."""
 
         def read() -> Any:
@@ -142,7 +142,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
 
         return self._answer(request, context, read)
 
-    def Update(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def Update(self, request: Any, context: Any) -> Any:
         """Change a resource in place."""
         handler = _handler(request.urn)
         properties = _to_python(request.news)
@@ -160,7 +160,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
 
         return self._answer(request, context, update, incomplete=(handler, inputs, properties))
 
-    def Delete(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def Delete(self, request: Any, context: Any) -> Any:
         """Remove a resource."""
 
         def delete() -> Any:
@@ -210,7 +210,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             )
         except CflightError as error:
             _abort(context, str(error))
-        except Exception as error:  # noqa: BLE001 - the last resort: the engine shows it, the log has the trace
+        except Exception as error:  # noqa: BLE001 - the last resort; the log has the trace
             self._log(traceback.format_exc(), urn=request.urn, severity=engine_pb2.DEBUG, ephemeral=False)
             _abort(
                 context,
