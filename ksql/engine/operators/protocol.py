@@ -132,8 +132,8 @@ class WindowStore(Protocol):
         """All entries: by window start, then key."""
         ...
 
-    def ended(self, before: int) -> list[tuple[Row, Window, Any]]:
-        """Entries whose window ends before a time, by end, then key."""
+    def ended(self, end_from: int, end_to: int) -> list[tuple[Row, Window, Any]]:
+        """Entries with end_from <= end of the window <= end_to: by end, then start, then key."""
         ...
 
     def expire(self, before: int) -> None:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
+
+from ksql.engine.operators.protocol import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-    from ksql.engine.operators.protocol import Headers, Operator, Record, StoreSpec
+    from ksql.engine.formats.protocol import Row
+    from ksql.engine.operators.protocol import Headers, Operator, State, StoreSpec
+
+_LATEST: Final = 2**63 - 1
 
 
 @dataclass(slots=True)
@@ -77,6 +82,47 @@ class Sink(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Materialization:
+    """Where a table's rows can be looked up.
+
+    Args:
+        store: name of the store. Its values are pairs of the value columns' values and a timestamp.
+        windowed: whether it is a store by key and window.
+        operators: stateless operators between the store and the table: filters and projections.
+    """
+
+    store: str
+    windowed: bool
+    operators: Sequence[Operator]
+
+    def rows(self, state: State) -> Iterator[Record]:
+        """All rows of the table, in the store's order."""
+        if self.windowed:
+            for key, window, entry in state.windows(self.store).scan():
+                yield from self.finish(Record(key, entry[0], entry[1], window), state)
+        else:
+            for key, entry in state.table(self.store).scan():
+                yield from self.finish(Record(key, entry[0], entry[1]), state)
+
+    def row(self, key: Row, state: State) -> Iterator[Record]:
+        """The rows of one key: one at most, or one for each window."""
+        if self.windowed:
+            for window, entry in state.windows(self.store).fetch(key, 0, _LATEST):
+                yield from self.finish(Record(key, entry[0], entry[1], window), state)
+        else:
+            entry = state.table(self.store).get(key)
+            if entry is not None:
+                yield from self.finish(Record(key, entry[0], entry[1]), state)
+
+    def finish(self, record: Record, state: State) -> Iterator[Record]:
+        """A record of the store as a row of the table; nothing when a filter drops it."""
+        records: list[Record] = [record]
+        for operator in self.operators:
+            records = [out for item in records for out in operator.process(item, state)]
+        yield from (item for item in records if item.value is not None)
+
+
 @dataclass(slots=True)
 class Topology:
     """A query, ready to run.
@@ -86,11 +132,11 @@ class Topology:
         nodes: all nodes, upstream first.
         stores: all stores.
         result: the node whose records are the query's result (in front of the sink, if there is one).
-        materialized: the name of the store that holds the result table, for pull queries; None for streams.
+        materialized: where the rows of the result table are, for pull queries; None for streams.
     """
 
     sources: Sequence[SourceTopic]
     nodes: Sequence[Node]
     stores: Sequence[StoreSpec]
     result: Node
-    materialized: str | None = None
+    materialized: Materialization | None = None
