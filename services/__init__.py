@@ -1,1 +1,1 @@
-"""The stream services of the pipeline: ingest, transform, cheapest, compressor."""
+"""The stream services: ingest, transform, cheapest and compressor, each a console script of one package."""

@@ -1,0 +1,1 @@
+"""compressor: a bundle becomes its gzip."""
