@@ -261,13 +261,15 @@ class Replay:
                 if message.error():
                     open_partitions.discard(message.partition() or 0)
                     continue
-                found.append({
-                    "partition": message.partition(),
-                    "offset": message.offset(),
-                    "timestamp": message.timestamp()[1],
-                    "key": message.key(),
-                    "value": message.value(),
-                })
+                found.append(
+                    {
+                        "partition": message.partition(),
+                        "offset": message.offset(),
+                        "timestamp": message.timestamp()[1],
+                        "key": message.key(),
+                        "value": message.value(),
+                    }
+                )
         finally:
             consumer.close()
         found.sort(key=lambda record: (record["partition"], record["offset"]))
@@ -388,7 +390,9 @@ def difference(  # noqa: PLR0913 - each names one thing that recordings may diff
         actual = json.loads(found, parse_float=str)
     except ValueError:
         wanted_text, found_text = _plain(recorded), _plain(found)
-        return None if wanted_text == found_text else f"answered {found_text[:2000]!r}\n recorded {wanted_text[:2000]!r}"
+        return (
+            None if wanted_text == found_text else f"answered {found_text[:2000]!r}\n recorded {wanted_text[:2000]!r}"
+        )
     rules = _Rules(shift=shift, trimmed=trimmed, status_varies=status_varies)
     wanted, actual = rules.canonical(wanted, recorded=True), rules.canonical(actual, recorded=False)
     if subset:
@@ -411,7 +415,9 @@ class _Rules:
                 for entry in value  # pyright: ignore[reportUnknownVariableType]
                 if not (isinstance(entry, dict) and entry.get("name") == _REGISTRY_TOPIC)  # pyright: ignore[reportUnknownMemberType]
             ]
-            return sorted(entries, key=lambda entry: json.dumps(entry, sort_keys=True)) if name in _UNORDERED else entries
+            return (
+                sorted(entries, key=lambda entry: json.dumps(entry, sort_keys=True)) if name in _UNORDERED else entries
+            )
         if isinstance(value, str):
             return _plain(value)
         return value

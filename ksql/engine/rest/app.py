@@ -159,9 +159,7 @@ class Application:
 
     async def _ready(self, reply: Reply) -> None:
         healthy = (await asyncio.to_thread(self.server.health))["isHealthy"]
-        await reply.whole(
-            200 if healthy else 503, "ok\n" if healthy else "not ready\n", content_type="text/plain"
-        )
+        await reply.whole(200 if healthy else 503, "ok\n" if healthy else "not ready\n", content_type="text/plain")
 
     async def _metrics(self, reply: Reply) -> None:
         text = await asyncio.to_thread(self.server.metrics)

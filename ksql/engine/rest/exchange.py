@@ -107,9 +107,7 @@ class Reply:
             headers.append((b"content-type", content_type.encode()))
         if location is not None:
             headers.append((b"location", location.encode()))
-        await self.send(
-            {"type": "http.response.start", "status": status, "headers": headers, "trailers": False}
-        )
+        await self.send({"type": "http.response.start", "status": status, "headers": headers, "trailers": False})
 
     async def write(self, text: str, *, more: bool = True) -> None:
         """Send a part of the body."""

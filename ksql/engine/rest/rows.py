@@ -151,9 +151,7 @@ def _array_writer(element: Callable[[Any], str]) -> Callable[[Any], str]:
 
 def _map_writer(element: Callable[[Any], str]) -> Callable[[Any], str]:
     def write(value: dict[Any, Any]) -> str:
-        items = (
-            f"{_json(str(key))}:{'null' if item is None else element(item)}" for key, item in value.items()
-        )
+        items = (f"{_json(str(key))}:{'null' if item is None else element(item)}" for key, item in value.items())
         return "{" + ",".join(items) + "}"
 
     return write

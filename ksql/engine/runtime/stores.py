@@ -290,9 +290,7 @@ class WindowedStore:
         for name, window in self._dirty:
             key, windows = self._cache[name]
             value = windows.get(window)
-            found.append(
-                Change(key_bytes(key) + window_bytes(window), None if value is None else dumps((key, value)))
-            )
+            found.append(Change(key_bytes(key) + window_bytes(window), None if value is None else dumps((key, value))))
         return found
 
     def committed(self, changes: Sequence[Change], batch: WriteBatch, *, keep: int) -> None:
