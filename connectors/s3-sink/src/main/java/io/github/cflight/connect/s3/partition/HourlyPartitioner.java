@@ -1,0 +1,13 @@
+package io.github.cflight.connect.s3.partition;
+
+import io.github.cflight.connect.s3.S3SinkConfig;
+import java.util.concurrent.TimeUnit;
+
+/** A folder for every hour. */
+public final class HourlyPartitioner extends TimePartitioner {
+    @Override
+    public void configure(S3SinkConfig config) {
+        String path = String.join(config.getString("directory.delim"), "'year'=YYYY", "'month'=MM", "'day'=dd", "'hour'=HH");
+        configure(config, TimeUnit.HOURS.toMillis(1), path);
+    }
+}
