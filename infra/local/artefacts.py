@@ -15,6 +15,7 @@ from infra.errors import NotAvailableError
 
 ROOT = Path(__file__).parent.parent.parent
 TOOLS = ROOT / "tools"
+_BUILD_OUTPUT = {"target", "__pycache__"}
 SINK_SOURCE = ROOT / "connectors" / "s3-sink"
 
 
@@ -33,7 +34,7 @@ def fingerprint(*sources: Path) -> str:
         files = sorted(source.rglob("*")) if source.is_dir() else [source]
         for file in files:
             relative = file.relative_to(source.parent)
-            if file.is_file() and "target" not in relative.parts:
+            if file.is_file() and not _BUILD_OUTPUT & set(relative.parts):
                 digest.update(f"{relative}\0".encode())
                 digest.update(file.read_bytes())
     return digest.hexdigest()[:12]

@@ -6,9 +6,11 @@ systemd scope of the user, and else none: the limit is advisory, and `status` sa
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _SCOPE_PROBE_SECONDS = 5
+_EMPTY_SECONDS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,14 +79,20 @@ def oom_kills(cgroup: Path) -> int:
 
 
 def remove(cgroup: Path) -> None:
-    """Remove an empty cgroup, and its parent when that was the stack's and is empty, too."""
-    for folder in (cgroup, cgroup.parent):
+    """Remove a cgroup whose processes have ended, and the stack's above it once that is empty, too."""
+    deadline = time.monotonic() + _EMPTY_SECONDS
+    while cgroup.exists():
         try:
-            folder.rmdir()
+            cgroup.rmdir()
         except FileNotFoundError:
-            continue
+            break
         except OSError:
-            return  # processes or other parts are in it
+            # The kernel takes a moment to let go of ended processes.
+            if time.monotonic() > deadline:
+                return
+            time.sleep(0.01)
+    with contextlib.suppress(OSError):  # other parts are in it
+        cgroup.parent.rmdir()
 
 
 def _enter_v1(own: MemoryCgroup, name: str, limit: int) -> MemoryCgroup:

@@ -104,22 +104,24 @@ class SupervisorClient:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._rpc: Any = xmlrpc.client.ServerProxy(
-            "http://127.0.0.1",
-            transport=SupervisorTransport(None, None, serverurl=f"unix://{folder}/supervisor/sock"),
-        )
+
+    @property
+    def _rpc(self) -> Any:
+        # A transport keeps its connection, and is of no use any more after one has failed: one for each call.
+        transport = SupervisorTransport(None, None, serverurl=f"unix://{self._folder}/supervisor/sock")
+        return xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport).supervisor
 
     def running(self) -> bool:
         """Tell whether the supervisor answers."""
         try:
-            return self._rpc.supervisor.getState()["statename"] == "RUNNING"
+            return self._rpc.getState()["statename"] == "RUNNING"
         except (OSError, xmlrpc.client.Error):
             return False
 
     def processes(self) -> dict[str, ProcessInfo]:
         """Return the stack's processes by part; none when the supervisor does not answer."""
         try:
-            found: list[dict[str, Any]] = self._rpc.supervisor.getAllProcessInfo()
+            found: list[dict[str, Any]] = self._rpc.getAllProcessInfo()
         except (OSError, xmlrpc.client.Error):
             return {}
         return {
@@ -153,7 +155,7 @@ class SupervisorClient:
         """Stop a part and forget it; one that is unknown is no error."""
         for call in ("stopProcessGroup", "removeProcessGroup"):
             try:
-                getattr(self._rpc.supervisor, call)(part)
+                getattr(self._rpc, call)(part)
             except xmlrpc.client.Fault as fault:
                 if fault.faultCode != Faults.BAD_NAME:
                     raise ResourceError(f"the supervisor refused {call}: {fault.faultString}", where=part) from fault
@@ -170,7 +172,7 @@ class SupervisorClient:
 
     def _call(self, method: str, *arguments: Any) -> Any:
         try:
-            return getattr(self._rpc.supervisor, method)(*arguments)
+            return getattr(self._rpc, method)(*arguments)
         except xmlrpc.client.Fault as fault:
             raise ResourceError(
                 f"the supervisor refused {method}: {fault.faultString}", where=str(self._folder / "supervisor")
@@ -317,8 +319,11 @@ class SupervisorHandler(Handler[SupervisorInputs]):
         pid = _read_pid(own / "supervisord.pid")
         if own.exists():
             (own / "stopping").touch()
-        if client.running():
-            client.shutdown()
+        if pid is not None and start_ticks(pid) is not None and client.running():
+            if inputs.keep_data:
+                client.shutdown()
+            else:
+                os.kill(pid, signal.SIGKILL)  # and with it all parts, at once: there is no data to be saved
             progress.wait(
                 "the supervisor to end",
                 lambda: f"pid {pid} still runs" if pid and start_ticks(pid) is not None else None,

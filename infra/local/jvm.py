@@ -1,0 +1,66 @@
+"""Command lines of the JVM parts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from infra.local.artefacts import class_archives, java, jvm_folder, require
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from infra.memory import JvmMemory
+
+LOG4J = """\
+<Configuration>
+  <Appenders>
+    <Console name="console"><PatternLayout pattern="%d{ISO8601} %-5p %m (%c{1})%n%throwable{20}"/></Console>
+  </Appenders>
+  <Loggers>
+    <Root level="INFO"><AppenderRef ref="console"/></Root>
+  </Loggers>
+</Configuration>
+"""
+
+
+def jvm_command(
+    part: str,
+    *,
+    memory: JvmMemory,
+    main: str,
+    arguments: list[str],
+    jars: Path | None = None,
+    properties: Mapping[str, str] | None = None,
+) -> list[str]:
+    """Return the command that runs a JVM part.
+
+    Args:
+        part: its folder below the JVM parts' folder, and the name of its class-data archive.
+        memory: how it divides its limit.
+        main: the main class.
+        arguments: the program's arguments.
+        jars: the folder of its jars, where that is not the part's own.
+        properties: system properties.
+
+    Raises:
+        NotAvailableError: the part or Java is not installed.
+    """
+    folder = require(jars or jvm_folder() / part, what=part)
+    archive = class_archives() / f"{part}.jsa"
+    # Sorted: the class-data archive is valid for the very class path that it was made with.
+    class_path = ":".join(str(jar) for jar in sorted(folder.rglob("*.jar")))
+    return [
+        java(),
+        *memory.flags(),
+        *([f"-XX:SharedArchiveFile={archive}", "-Xshare:auto"] if archive.exists() else []),
+        "-Xlog:disable",
+        "-Xlog:all=error:stderr",
+        "-Djava.io.tmpdir=.",
+        "-Djava.net.preferIPv4Stack=true",
+        *(f"-D{name}={value}" for name, value in (properties or {}).items()),
+        "-cp",
+        class_path,
+        main,
+        *arguments,
+    ]

@@ -1,0 +1,140 @@
+"""The local target: what a pipeline is offered on this machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pulumi
+
+from cflight.memory_limit import memory_limit
+from infra import contract
+from infra.local import buckets, connect, kafka, registry
+from infra.local.buckets import s3_store
+from infra.local.connect import connect as connect_worker
+from infra.local.home import stack_folder
+from infra.local.kafka import kafka as kafka_broker
+from infra.local.parts import Stack
+from infra.local.ports import Ports
+from infra.local.registry import API
+from infra.local.registry import registry as schema_registry
+from infra.local.secret import Secret
+from infra.local.services import run_service, service_ports
+from infra.local.supervisor import Supervisor
+from infra.memory import MACHINE_RESERVE, check_fit
+from infra.resources.bucket import Bucket
+from infra.resources.schema import Schema
+from infra.resources.topic import Topic
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from infra.settings import StackSettings
+
+
+class LocalPlatform(contract.Platform):
+    """Kafka, registry, Connect, ksqlDB, S3 and services as processes under a supervisor.
+
+    Args:
+        stack: the stack's name.
+        settings: its settings.
+
+    Raises:
+        SizingError: the parts do not fit this machine's memory.
+        NotAvailableError: a part is not installed.
+    """
+
+    def __init__(self, *, stack: str, settings: StackSettings) -> None:
+        self._settings = settings
+        check_fit(_limits(settings), available=memory_limit() - MACHINE_RESERVE, where="this machine")
+        folder = str(stack_folder(stack))
+        supervisor = Supervisor("supervisor", folder=folder, stack=stack, keep_data=settings.keep_data)
+        names = [*kafka.PORTS, *registry.PORTS, *connect.PORTS, *buckets.PORTS, "ksql", *service_ports(settings)]
+        ports = Ports("ports", folder=folder, names=names)
+        self._stack = Stack(name=stack, settings=settings, supervisor=supervisor, ports=ports)
+        self._secret = Secret("s3-secret", purpose="secret access key of the S3 store")
+        self._s3 = s3_store(self._stack, secret=self._secret)
+        self._kafka = kafka_broker(self._stack)
+        self._registry = schema_registry(self._stack)
+        self._registry_url = self._stack.url("registry", API)
+        self._connect = connect_worker(self._stack, registry_url=self._registry_url, after=[self._kafka])
+
+    def bucket(self, bucket: contract.Bucket) -> pulumi.Resource:
+        """Declare a bucket in the S3 store."""
+        return Bucket(
+            bucket.role,
+            bucket=bucket.name,
+            endpoint=self._stack.url("s3"),
+            region=self._settings.s3.region,
+            access_key=buckets.ACCESS_KEY,
+            secret_key=self._secret.value,
+            keep_objects=self._settings.keep_data,
+            opts=self._on(self._s3),
+        )
+
+    def topic(self, topic: contract.Topic) -> pulumi.Resource:
+        """Declare a topic on the broker."""
+        return Topic(
+            topic.name,
+            topic=topic.name,
+            bootstrap_servers=self._stack.address("kafka"),
+            partitions=topic.partitions,
+            replication_factor=topic.replication_factor,
+            configs=topic.configs,
+            opts=self._on(self._kafka),
+        )
+
+    def schema(self, schema: contract.Schema, *, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
+        """Declare a schema in the registry."""
+        del after  # the registry lets a subject be before its topic
+        return Schema(
+            schema.subject,
+            registry_url=self._registry_url,
+            subject=schema.subject,
+            definition=schema.definition,
+            compatibility=schema.compatibility,
+            opts=self._on(self._registry),
+        )
+
+    def service(self, service: contract.Service, *, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
+        """Declare a service's processes."""
+        return run_service(self._stack, service, registry_url=self._registry_url, after=after)[0]
+
+    def outputs(self) -> Mapping[str, pulumi.Input[Any]]:
+        """Return addresses, bucket access and the stack's folder."""
+        stack = self._stack
+        return {
+            "folder": stack.supervisor.folder,
+            "bootstrapServers": stack.address("kafka"),
+            "schemaRegistryUrl": self._registry_url,
+            "connectUrl": stack.url("connect"),
+            "s3Endpoint": stack.url("s3"),
+            "s3Region": self._settings.s3.region,
+            "s3AccessKey": buckets.ACCESS_KEY,
+            "s3SecretKey": self._secret.value,
+            "ingestUrl": stack.url("ingest-0", "/batches"),
+        }
+
+    def _on(self, part: pulumi.Resource, *after: pulumi.Resource) -> pulumi.ResourceOptions:
+        # What lies in a part's data goes when the part goes: no need to ask the part to delete it first.
+        return pulumi.ResourceOptions(
+            parent=part,
+            depends_on=[part, *after],
+            deleted_with=self._stack.supervisor,
+            protect=self._settings.protect,
+        )
+
+
+def _limits(settings: StackSettings) -> dict[str, int]:
+    services = settings.services
+    engine = settings.ksql if settings.cheapest_engine == "ksql" and settings.ksql.server != "external" else None
+    running = [("ingest", services.ingest), ("transform", services.transform), ("compressor", services.compressor)]
+    if settings.cheapest_engine == "service":
+        running.append(("cheapest", services.cheapest))
+    return {
+        "kafka": settings.kafka.memory,
+        "registry": settings.registry.memory,
+        "connect": settings.connect.memory,
+        "s3": settings.s3.memory,
+        **({"ksql": engine.memory} if engine else {}),
+        **{name: service.memory * service.replicas for name, service in running},
+    }

@@ -1,0 +1,34 @@
+"""From the setting `target` to the platform."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from infra.errors import NotAvailableError
+
+if TYPE_CHECKING:
+    from infra.contract import Platform
+    from infra.settings import StackSettings
+
+
+def platform(*, stack: str, settings: StackSettings) -> Platform:
+    """Return the platform of a stack's target, with its parts declared.
+
+    A target is imported when it is chosen: the others' SDKs take seconds to load.
+
+    Args:
+        stack: the stack's name.
+        settings: its settings.
+
+    Raises:
+        NotAvailableError: the target cannot be had.
+    """
+    if settings.target == "local":
+        from infra.local.target import LocalPlatform  # noqa: PLC0415
+
+        return LocalPlatform(stack=stack, settings=settings)
+    raise NotAvailableError(
+        f"the target {settings.target} is not there yet",
+        where="cflight:target",
+        remedy="Use `pulumi config set cflight:target local`.",
+    )
