@@ -65,6 +65,7 @@ _TOKEN: Final = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_PIECE: Final = re.compile(r"--[^\r\n]*|/\*.*?\*/|'(?:[^']|'')*'|[^'/-]+|.", re.DOTALL)
 
 
 def tokenize(text: str) -> list[Token]:
@@ -116,7 +117,18 @@ def substitute_variables(text: str, variables: Mapping[str, str]) -> str:
 
     Args:
         text: SQL text.
-        variables: values by name; names are compared without case.
+        variables: values by name; names are compared without case. In a string a value stands for its characters, so that
+            quotes in it do not end the string.
     """
     by_name = {name.upper(): value for name, value in variables.items()}
-    return _VARIABLE.sub(lambda match: by_name.get(match.group(1).upper(), match.group()), text)
+
+    def value(match: re.Match[str]) -> str:
+        return by_name.get(match.group(1).upper(), match.group())
+
+    def replaced(piece: re.Match[str]) -> str:
+        written = piece.group()
+        if written.startswith("'"):
+            return _VARIABLE.sub(lambda match: value(match).replace("'", "''"), written)
+        return written if written.startswith(("--", "/*")) else _VARIABLE.sub(value, written)
+
+    return _PIECE.sub(replaced, text)
