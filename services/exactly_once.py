@@ -88,12 +88,10 @@ class Span:
     Attributes:
         first: the offset of its first message.
         next: the offset after its last.
-        state: what the service must know to go on from there; travels as the committed offset's metadata.
     """
 
     first: int
     next: int
-    state: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,7 +150,7 @@ class Transaction:
         self.spans: dict[tuple[str, int], Span] = {}
         self.began = 0.0
 
-    def take(self, topic: str, partition: int, *, first: int, after: int, state: str = "") -> None:
+    def take(self, topic: str, partition: int, *, first: int, after: int) -> None:
         """Take messages into the transaction, before anything is written that follows from them.
 
         Args:
@@ -160,16 +158,14 @@ class Transaction:
             partition: their partition.
             first: the first one's offset.
             after: the offset after the last one.
-            state: see `Span`.
         """
         if not self.spans:
             self.began = time.monotonic()
         span = self.spans.get((topic, partition))
         if span is None:
-            self.spans[topic, partition] = Span(first=first, next=after, state=state)
+            self.spans[topic, partition] = Span(first=first, next=after)
         else:
             span.next = after
-            span.state = state
 
     def make_room(self, *, most: int) -> None:
         """Wait until few messages wait to be sent: the queue's memory stays bounded, and no record is refused for want of room.
@@ -213,6 +209,18 @@ class Work(Protocol):
         Args:
             consumer: reads them.
             partitions: which.
+        """
+        ...
+
+    def state(self, topic: str, partition: int) -> str:
+        """Return what must be known to go on in a partition, as text; it travels as the committed offset's metadata.
+
+        Args:
+            topic: the partition's topic.
+            partition: the partition.
+
+        Raises:
+            ClientsUnusableError: if it is too long for that.
         """
         ...
 
@@ -428,9 +436,7 @@ class _Session:
 
     def _send_offsets(self) -> None:
         offsets = [
-            TopicPartition(topic, partition, span.next, span.state)
-            if span.state
-            else TopicPartition(topic, partition, span.next)
+            TopicPartition(topic, partition, span.next, self._work.state(topic, partition))
             for (topic, partition), span in self._transaction.spans.items()
         ]
         group = self._consumer.consumer_group_metadata()

@@ -77,6 +77,10 @@ class MessageWork:
     def assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Nothing is kept of a partition."""
 
+    def state(self, topic: str, partition: int) -> str:
+        """Nothing is kept of a partition."""
+        return ""
+
     def dropped(self, partitions: list[TopicPartition]) -> None:
         """Nothing is kept of a partition."""
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 from prometheus_client.exposition import generate_latest
 
 from cflight.memory_limit import memory_cgroup, memory_limit
+
+disable_created_metrics()
 
 # The default registry adds Python's own garbage-collector metrics; nobody reads those here.
 REGISTRY = CollectorRegistry()

@@ -1,0 +1,1 @@
+"""ingest: takes gzip batches over HTTP into the event log."""
