@@ -57,7 +57,8 @@ class ConnectSettings(Section):
     memory: Memory = Field(default=512 * MIB, description=MEMORY)
     plugin_path: str | None = Field(
         default=None,
-        description="Folder of the real Confluent S3 sink (its `lib` folder's jars); the embedded plug-in without it.",
+        description="Folder that holds the real Confluent S3 sink's folder, as Connect's `plugin.path`; without it, "
+        "the embedded plug-in is used.",
     )
 
 

@@ -17,22 +17,21 @@ if TYPE_CHECKING:
     from infra.local.parts import Stack
 
 PORTS = ("connect",)
+MAIN = "org.apache.kafka.connect.cli.ConnectDistributed"
 GROUP = "connect"
 
 
-def connect(stack: Stack, *, registry_url: pulumi.Output[str], after: list[pulumi.Resource]) -> Process:
+def connect(stack: Stack, *, after: list[pulumi.Resource]) -> Process:
     """Declare the stack's Connect worker.
 
     Args:
         stack: the local stack.
-        registry_url: the registry's Confluent-compatible API.
         after: what must be ready before.
     """
     settings = stack.settings.connect
     address = stack.address("kafka")
     given = settings.plugin_path
-    plugins = Path(given) if given else sink_folder()
-    require(plugins, what="the S3 sink plug-in")
+    plugins = require(Path(given) if given else sink_folder(), what="the S3 sink plug-in")
     return Process(
         "connect",
         folder=stack.supervisor.folder,
@@ -40,19 +39,14 @@ def connect(stack: Stack, *, registry_url: pulumi.Output[str], after: list[pulum
         command=jvm_command(
             "connect",
             memory=connect_memory(settings.memory),
-            main="org.apache.kafka.connect.cli.ConnectDistributed",
+            main=MAIN,
             arguments=["connect.properties"],
             properties={"log4j2.configurationFile": "log4j2.xml"},
         ),
         files={
-            "connect.properties": pulumi.Output.all(address, stack.ports["connect"], registry_url).apply(
-                lambda values: _properties(
-                    bootstrap=values[0],
-                    port=values[1],
-                    registry=values[2],
-                    plugins=plugins,
-                    # The real plug-in has no service manifests.
-                    discovery="hybrid_warn" if given else "service_load",
+            "connect.properties": pulumi.Output.all(address, stack.ports["connect"]).apply(
+                lambda values: connect_properties(
+                    bootstrap=values[0], port=values[1], plugins=plugins, service_manifests=given is None
                 )
             ),
             "log4j2.xml": LOG4J,
@@ -64,14 +58,22 @@ def connect(stack: Stack, *, registry_url: pulumi.Output[str], after: list[pulum
     )
 
 
-def _properties(*, bootstrap: str, port: int, registry: str, plugins: Path, discovery: str) -> str:
+def connect_properties(*, bootstrap: str, port: int, plugins: Path | None, service_manifests: bool = True) -> str:
+    """Return the worker's `connect.properties`.
+
+    Args:
+        bootstrap: the brokers.
+        port: of its REST API.
+        plugins: holds the plug-ins' folders.
+        service_manifests: whether all plug-ins have them; without, the worker must scan all classes.
+    """
     properties = {
         "bootstrap.servers": bootstrap,
         "group.id": GROUP,
         "listeners": f"http://{HOST}:{port}",
         "rest.advertised.host.name": HOST,
-        "plugin.path": str(plugins),
-        "plugin.discovery": discovery,
+        **({"plugin.path": str(plugins)} if plugins else {}),
+        "plugin.discovery": "service_load" if service_manifests else "hybrid_warn",
         "key.converter": "org.apache.kafka.connect.storage.StringConverter",
         "value.converter": "org.apache.kafka.connect.converters.ByteArrayConverter",
         "config.storage.topic": "connect.configs",
@@ -89,5 +91,4 @@ def _properties(*, bootstrap: str, port: int, registry: str, plugins: Path, disc
         "consumer.isolation.level": "read_committed",
         "consumer.max.partition.fetch.bytes": str(16 << 20),
     }
-    del registry
     return "".join(f"{name}={value}\n" for name, value in properties.items())

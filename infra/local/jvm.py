@@ -30,7 +30,7 @@ def jvm_command(
     memory: JvmMemory,
     main: str,
     arguments: list[str],
-    jars: Path | None = None,
+    record: Path | None = None,
     properties: Mapping[str, str] | None = None,
 ) -> list[str]:
     """Return the command that runs a JVM part.
@@ -40,20 +40,21 @@ def jvm_command(
         memory: how it divides its limit.
         main: the main class.
         arguments: the program's arguments.
-        jars: the folder of its jars, where that is not the part's own.
+        record: where to write the archive of the classes that were loaded, when the JVM ends; one is used if not given.
         properties: system properties.
 
     Raises:
         NotAvailableError: the part or Java is not installed.
     """
-    folder = require(jars or jvm_folder() / part, what=part)
+    folder = require(jvm_folder() / part, what=part)
     archive = class_archives() / f"{part}.jsa"
+    used = [f"-XX:SharedArchiveFile={archive}", "-Xshare:auto"] if archive.exists() else []
     # Sorted: the class-data archive is valid for the very class path that it was made with.
     class_path = ":".join(str(jar) for jar in sorted(folder.rglob("*.jar")))
     return [
         java(),
         *memory.flags(),
-        *([f"-XX:SharedArchiveFile={archive}", "-Xshare:auto"] if archive.exists() else []),
+        *([f"-XX:ArchiveClassesAtExit={record}"] if record else used),
         "-Xlog:disable",
         "-Xlog:all=error:stderr",
         "-Djava.io.tmpdir=.",

@@ -10,7 +10,7 @@ import pulumi
 from infra.local.jvm import LOG4J, jvm_command
 from infra.local.parts import HOST
 from infra.local.process import Process
-from infra.memory import broker_memory
+from infra.memory import JvmMemory, broker_memory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from infra.local.parts import Stack
 
 PORTS = ("kafka", "kafka-controller")
+MAIN = "kafka.Kafka"
+_LOG4J_PROPERTIES = {"log4j2.configurationFile": "log4j2.xml"}
 # Longest record: payload topics hold bundles of 20,000 rows, 2.3 MB, with room for ten times that.
 MESSAGE_BYTES = 16 << 20
 
@@ -64,21 +66,18 @@ def kafka(stack: Stack) -> Process:
     address = stack.address("kafka")
     # The same id for the life of a stack's name, so that data that was kept is taken up again.
     cluster = uuid.uuid5(uuid.NAMESPACE_DNS, f"{stack.name}.cflight").hex[:22]
-    log4j = {"log4j2.configurationFile": "log4j2.xml"}
-
-    def command(main: str, *arguments: str) -> list[str]:
-        return jvm_command("kafka", memory=memory, main=main, arguments=list(arguments), properties=log4j)
-
     return Process(
         "kafka",
         folder=stack.supervisor.folder,
         stack=stack.name,
-        command=command("kafka.Kafka", "kafka.properties"),
-        prepare=command("kafka.tools.StorageTool", "format", "-t", cluster, "-c", "kafka.properties", "-g"),
+        command=jvm_command(
+            "kafka", memory=memory, main=MAIN, arguments=["kafka.properties"], properties=_LOG4J_PROPERTIES
+        ),
+        prepare=format_command(memory=memory, cluster=cluster),
         prepared="data/meta.properties",
         files={
             "kafka.properties": pulumi.Output.all(stack.ports["kafka"], stack.ports["kafka-controller"]).apply(
-                lambda ports: _properties(broker=ports[0], controller=ports[1])
+                lambda ports: kafka_properties(broker=ports[0], controller=ports[1])
             ),
             "log4j2.xml": LOG4J,
         },
@@ -89,7 +88,26 @@ def kafka(stack: Stack) -> Process:
     )
 
 
-def _properties(*, broker: int, controller: int) -> str:
+def format_command(*, memory: JvmMemory, cluster: str) -> list[str]:
+    """Return the command that formats a new node's storage; storage that is formatted is left as it is.
+
+    Args:
+        memory: how the broker divides its limit.
+        cluster: the cluster's id, 22 characters.
+    """
+    arguments = ["format", "--cluster-id", cluster, "--config", "kafka.properties", "--ignore-formatted"]
+    return jvm_command(
+        "kafka", memory=memory, main="kafka.tools.StorageTool", arguments=arguments, properties=_LOG4J_PROPERTIES
+    )
+
+
+def kafka_properties(*, broker: int, controller: int) -> str:
+    """Return the node's `kafka.properties`.
+
+    Args:
+        broker: port of the clients' listener.
+        controller: port of the controller's listener.
+    """
     own = {
         "controller.quorum.voters": f"1@{HOST}:{controller}",
         "listeners": f"PLAINTEXT://{HOST}:{broker},CONTROLLER://{HOST}:{controller}",

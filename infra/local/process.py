@@ -184,8 +184,8 @@ class ProcessHandler(Handler[ProcessInputs]):
         folder = part_folder(stack, inputs.part)
         where = inputs.ready.url or inputs.ready.address
 
-        def probe() -> str | None:
-            answer = _probe(inputs.ready)
+        def look() -> str | None:
+            answer = probe(inputs.ready)
             if answer is None:
                 return None
             state = _state(client, inputs.part)
@@ -195,7 +195,7 @@ class ProcessHandler(Handler[ProcessInputs]):
             return answer
 
         try:
-            progress.wait(f"{inputs.part} to answer at {where}", probe, seconds=inputs.ready.seconds)
+            progress.wait(f"{inputs.part} to answer at {where}", look, seconds=inputs.ready.seconds)
         except (WaitError, ResourceError) as error:
             raise IncompleteError(
                 f"{error}\nThe end of its log ({folder / 'log'}):\n{_tail(folder / 'log')}",
@@ -219,7 +219,12 @@ def _observed(client: SupervisorClient, stack: Path, part: str) -> Properties:
     }
 
 
-def _probe(ready: Ready) -> str | None:
+def probe(ready: Ready) -> str | None:
+    """Return None when a process is ready, else what it answers.
+
+    Args:
+        ready: where to ask.
+    """
     try:
         if ready.url:
             with urllib.request.urlopen(ready.url, timeout=_PROBE_SECONDS) as response:  # noqa: S310 - our own URL

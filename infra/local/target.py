@@ -56,7 +56,7 @@ class LocalPlatform(contract.Platform):
         self._kafka = kafka_broker(self._stack)
         self._registry = schema_registry(self._stack)
         self._registry_url = self._stack.url("registry", API)
-        self._connect = connect_worker(self._stack, registry_url=self._registry_url, after=[self._kafka])
+        self._connect = connect_worker(self._stack, after=[self._kafka])
 
     def bucket(self, bucket: contract.Bucket) -> pulumi.Resource:
         """Declare a bucket in the S3 store."""
