@@ -53,7 +53,7 @@ def decode(data: bytes | None, *, url: str) -> object:
     if text is None:
         return data
     value = fastavro.schemaless_reader(io.BytesIO(data[_HEADER:]), _parsed(text), None)
-    return {"schema": json.loads(text), "value": _written(value)}
+    return {"schema": json.loads(text), "value": written(value)}
 
 
 def _schema_text(url: str, number: int) -> str | None:
@@ -87,7 +87,8 @@ def _moment(text: str) -> datetime.datetime | datetime.date | datetime.time:
     return datetime.date.fromisoformat(text) if "-" in text else datetime.time.fromisoformat(text)
 
 
-def _written(value: Any) -> Any:
+def written(value: Any) -> Any:
+    """Return a decoded value as the golden files write it."""
     if isinstance(value, bytes):
         return {"$b64": base64.b64encode(value).decode()}
     if isinstance(value, decimal.Decimal):
@@ -95,7 +96,7 @@ def _written(value: Any) -> Any:
     if isinstance(value, datetime.date | datetime.time):
         return {"$iso": value.isoformat()}
     if isinstance(value, list):
-        return [_written(entry) for entry in cast("list[Any]", value)]
+        return [written(entry) for entry in cast("list[Any]", value)]
     if isinstance(value, dict):
-        return {name: _written(entry) for name, entry in cast("dict[str, Any]", value).items()}
+        return {name: written(entry) for name, entry in cast("dict[str, Any]", value).items()}
     return value
