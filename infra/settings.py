@@ -6,6 +6,7 @@ Every key lies in the namespace `cflight`. `python -m infra.settings` prints the
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import json
 import sys
 import types
@@ -166,6 +167,267 @@ class SinkSettings(Section):
     tasks_max: int | None = Field(default=None, ge=1, description="Tasks that share the topics' partitions.")
 
 
+class ExistingNetworkSettings(Section):
+    """A network that is there already: it must let its private subnets reach S3, STS, ECR and CloudWatch Logs."""
+
+    vpc_id: str = Field(pattern=r"^vpc-[0-9a-f]{8,17}$", description="The VPC.")
+    private_subnet_ids: list[str] = Field(
+        min_length=3, max_length=3, description="Its private subnets, one in each of three zones."
+    )
+    public_subnet_ids: list[str] = Field(
+        default_factory=list, description="Its public subnets; only for an ingest that the internet calls."
+    )
+
+
+class NewNetworkSettings(Section):
+    """A network that the stack makes: a VPC with a private and a public subnet in each of three zones."""
+
+    cidr: str = Field(
+        default="10.60.0.0/16", description="Addresses of the VPC, a /16 to /20 block; every private subnet gets 1/4."
+    )
+    zones: list[str] = Field(
+        default_factory=list, description="Its three availability zones; empty: `<region>a`, `b` and `c`."
+    )
+    nat_gateways: Literal[0, 1, 3] = Field(
+        default=1,
+        description="Ways out to the internet: 3 survive the loss of a zone, 1 is cheap, 0 needs every image in ECR.",
+    )
+    endpoints: bool = Field(
+        default=True,
+        description="Private endpoints of S3, STS, ECR and CloudWatch Logs, instead of the way through NAT.",
+    )
+    flow_log_days: int = Field(default=30, ge=1, description="How long the log of refused connections is kept.")
+
+    @model_validator(mode="after")
+    def _fits(self) -> NewNetworkSettings:
+        try:
+            block = ipaddress.IPv4Network(self.cidr)
+        except ValueError as error:
+            raise ValueError(f"cidr: {error}") from None
+        if not 16 <= block.prefixlen <= 20 or not block.is_private:
+            raise ValueError(f"cidr: {self.cidr} is not a private block between /16 and /20")
+        if self.zones and len(set(self.zones)) != 3:
+            raise ValueError(f"zones: {', '.join(self.zones)} are not three different zones")
+        if not self.endpoints and self.nat_gateways == 0:
+            raise ValueError("endpoints: false and natGateways: 0 leave no way to S3, STS, ECR and the logs")
+        return self
+
+
+class AwsNetworkSettings(Section):
+    """The network: a new one, or one that is there already."""
+
+    create: NewNetworkSettings | None = Field(default=None, description=NewNetworkSettings.__doc__)
+    existing: ExistingNetworkSettings | None = Field(default=None, description=ExistingNetworkSettings.__doc__)
+
+    @model_validator(mode="after")
+    def _one(self) -> AwsNetworkSettings:
+        if self.create is not None and self.existing is not None:
+            raise ValueError("create and existing are both given: a stack makes its network or adopts one")
+        return self
+
+
+class ExistingClusterSettings(Section):
+    """An EKS cluster that is there already, with the pod identity agent and the EBS CSI driver."""
+
+    name: str = Field(pattern=r"^[0-9A-Za-z][A-Za-z0-9_-]{0,99}$", description="The cluster.")
+    node_security_group_id: str = Field(pattern=r"^sg-[0-9a-f]{8,17}$", description="The security group of its nodes.")
+    autoscaling_groups: list[str] = Field(
+        min_length=1, description="The nodes' auto scaling groups: the load balancers' targets."
+    )
+
+
+class NewClusterSettings(Section):
+    """An EKS cluster that the stack makes, with a managed node group."""
+
+    version: str = Field(default="1.34", pattern=r"^1\.\d{2}$", description="Kubernetes' version.")
+    instance_type: str = Field(default="m7i.large", description="The nodes' type, an x86-64 one.")
+    nodes: int = Field(default=3, ge=1, le=450, description="Nodes at the start and at least.")
+    max_nodes: int = Field(default=6, ge=1, le=450, description="Nodes at most.")
+    disk_gib: int = Field(default=50, ge=20, le=16384, description="Disk of a node.")
+    public_cidrs: list[str] = Field(
+        default_factory=list,
+        description="Addresses from which the API server is reached over the internet; empty: from the VPC only, "
+        "where `pulumi up` must run then.",
+    )
+    admin_role_arns: list[str] = Field(
+        default_factory=list, description="IAM roles that administer the cluster, besides the one that makes it."
+    )
+    log_days: int = Field(default=30, ge=1, description="How long the control plane's logs are kept.")
+
+    @model_validator(mode="after")
+    def _fits(self) -> NewClusterSettings:
+        if self.max_nodes < self.nodes:
+            raise ValueError(f"maxNodes {self.max_nodes} is less than nodes {self.nodes}")
+        if "0.0.0.0/0" in self.public_cidrs:
+            raise ValueError("publicCidrs: 0.0.0.0/0 is everyone; name the addresses that need it")
+        return self
+
+
+class AwsClusterSettings(Section):
+    """The EKS cluster: a new one, or one that is there already."""
+
+    create: NewClusterSettings | None = Field(default=None, description=NewClusterSettings.__doc__)
+    existing: ExistingClusterSettings | None = Field(default=None, description=ExistingClusterSettings.__doc__)
+
+    @model_validator(mode="after")
+    def _one(self) -> AwsClusterSettings:
+        if self.create is not None and self.existing is not None:
+            raise ValueError("create and existing are both given: a stack makes its cluster or adopts one")
+        return self
+
+
+class MskSettings(Section):
+    """The brokers: MSK."""
+
+    kind: Literal["standard", "express", "serverless"] = Field(
+        default="standard",
+        description="`standard`: brokers with disks; `express`: brokers with storage that grows by itself; "
+        "`serverless`: no brokers to size, IAM only (needs `cheapestEngine: service`).",
+    )
+    version: str = Field(
+        default="3.9.x",
+        pattern=r"^\d+\.\d+\.(x|\d+)(\.(kraft|tiered))?$",
+        description="Kafka's version, as MSK names it.",
+    )
+    broker_type: str | None = Field(
+        default=None,
+        pattern=r"^(kafka|express)\.[a-z0-9]+\.[a-z0-9]+$",
+        description="Type of a broker; `kafka.m7g.large` or `express.m7g.large` if not set.",
+    )
+    brokers: int = Field(default=3, ge=3, le=60, multiple_of=3, description="Brokers, the same number in each zone.")
+    storage_gib: int = Field(default=100, ge=1, le=16384, description="Disk of a standard broker at the start.")
+    max_storage_gib: int = Field(
+        default=1000,
+        ge=1,
+        le=16384,
+        description="Disk of a standard broker at most: it grows at 60 % use, never shrinks.",
+    )
+    throughput_mib_per_second: int | None = Field(
+        default=None,
+        ge=250,
+        le=2375,
+        description="Provisioned disk throughput of a standard broker of type 4xlarge or larger.",
+    )
+    acls_required: bool = Field(
+        default=False,
+        description="Whether SCRAM users may touch only what an ACL names. Set it after the first `up`: without the "
+        "ACLs that it makes, the brokers could not replicate.",
+    )
+    log_days: int = Field(default=30, ge=1, description="How long the brokers' logs are kept.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> MskSettings:
+        family = {"standard": "kafka", "express": "express", "serverless": None}[self.kind]
+        if self.broker_type is not None and self.broker_type.partition(".")[0] != family:
+            raise ValueError(f"brokerType {self.broker_type} is no type of kind {self.kind}")
+        if self.kind != "standard" and self.throughput_mib_per_second is not None:
+            raise ValueError(f"throughputMibPerSecond is for standard brokers, not for kind {self.kind}")
+        if self.max_storage_gib < self.storage_gib:
+            raise ValueError(f"maxStorageGib {self.max_storage_gib} is less than storageGib {self.storage_gib}")
+        return self
+
+
+class MskConnectSettings(Section):
+    """The sinks' workers: MSK Connect. Every sink has its own."""
+
+    plugin: Literal["embedded", "confluent"] = Field(
+        default="embedded", description="`embedded`: the plug-in in `connectors/`; `confluent`: the one in `pluginZip`."
+    )
+    plugin_zip: str | None = Field(
+        default=None,
+        description="ZIP of the Confluent S3 sink and the Confluent Avro converter; only with `plugin: confluent`.",
+    )
+    mcus: Literal[1, 2, 4, 8] = Field(default=1, description="Size of a worker: 1 vCPU and 4 GiB each.")
+    workers: int = Field(default=1, ge=1, le=10, description="Workers of a sink, at least.")
+    max_workers: int = Field(
+        default=1, ge=1, le=10, description="Workers of a sink at most; more than `workers`: scaled with their CPU use."
+    )
+    log_days: int = Field(default=30, ge=1, description="How long the workers' logs are kept.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> MskConnectSettings:
+        if (self.plugin == "confluent") != (self.plugin_zip is not None):
+            raise ValueError(f"plugin: {self.plugin} and pluginZip do not go together")
+        if self.max_workers < self.workers:
+            raise ValueError(f"maxWorkers {self.max_workers} is less than workers {self.workers}")
+        return self
+
+
+class AwsBucketSettings(Section):
+    """How long objects are kept, and where."""
+
+    transition_days: int | None = Field(
+        default=None, ge=30, description="Age at which objects go to `transitionClass`; 30 days at least."
+    )
+    transition_class: Literal["STANDARD_IA", "INTELLIGENT_TIERING", "GLACIER_IR", "GLACIER", "DEEP_ARCHIVE"] = Field(
+        default="GLACIER_IR", description="Storage class of older objects."
+    )
+    expiry_days: int | None = Field(default=None, ge=1, description="Age at which objects are deleted.")
+    noncurrent_days: int = Field(
+        default=30, ge=1, description="How long overwritten and deleted objects can be brought back."
+    )
+    access_logs: bool = Field(default=False, description="Whether requests are logged, to a bucket of their own.")
+
+    @model_validator(mode="after")
+    def _order(self) -> AwsBucketSettings:
+        expiry, transition = self.expiry_days, self.transition_days
+        if expiry is not None and transition is not None and expiry <= transition:
+            raise ValueError(f"expiryDays {expiry} is not after transitionDays {transition}")
+        return self
+
+
+class AwsImageSettings(Section):
+    """The images, by digest."""
+
+    services: str | None = Field(
+        default=None,
+        pattern=r"^sha256:[0-9a-f]{64}$",
+        description="Digest of the services' image in the stack's ECR repository. Until it is set, `up` makes the "
+        "platform and the repository, and no part that needs the image.",
+    )
+
+
+class AwsIngestSettings(Section):
+    """Where partners send their batches."""
+
+    internet: bool = Field(
+        default=False, description="Whether it is reached from the internet; needs `certificateArn`."
+    )
+    certificate_arn: str | None = Field(
+        default=None,
+        pattern=r"^arn:aws[a-z-]*:acm:",
+        description="The ACM certificate of its name; without it, plain HTTP.",
+    )
+    cidrs: list[str] = Field(default_factory=list, description="Addresses that may call it; empty: those of the VPC.")
+
+    @model_validator(mode="after")
+    def _safe(self) -> AwsIngestSettings:
+        if self.internet and self.certificate_arn is None:
+            raise ValueError("internet: true needs certificateArn: tokens would cross the internet in clear text")
+        if self.internet and not self.cidrs:
+            raise ValueError("internet: true needs cidrs: the partners' addresses")
+        return self
+
+
+class AwsSettings(Section):
+    """The AWS target."""
+
+    region: str = Field(default="eu-west-1", pattern=r"^[a-z]{2}(-[a-z]+)+-\d$", description="The region.")
+    account_id: str | None = Field(
+        default=None,
+        pattern=r"^\d{12}$",
+        description="The only account that the stack may be made in; else the caller's.",
+    )
+    tags: dict[str, str] = Field(default_factory=dict, description="Further tags of every resource.")
+    network: AwsNetworkSettings = Field(default=AwsNetworkSettings(), description=AwsNetworkSettings.__doc__)
+    cluster: AwsClusterSettings = Field(default=AwsClusterSettings(), description=AwsClusterSettings.__doc__)
+    kafka: MskSettings = Field(default=MskSettings(), description=MskSettings.__doc__)
+    connect: MskConnectSettings = Field(default=MskConnectSettings(), description=MskConnectSettings.__doc__)
+    buckets: AwsBucketSettings = Field(default=AwsBucketSettings(), description=AwsBucketSettings.__doc__)
+    images: AwsImageSettings = Field(default=AwsImageSettings(), description=AwsImageSettings.__doc__)
+    ingest: AwsIngestSettings = Field(default=AwsIngestSettings(), description=AwsIngestSettings.__doc__)
+
+
 class StackSettings(Section):
     """Every setting of a stack."""
 
@@ -180,6 +442,7 @@ class StackSettings(Section):
     connect: ConnectSettings = Field(default=ConnectSettings(), description=ConnectSettings.__doc__)
     ksql: KsqlSettings = Field(default=KsqlSettings(), description=KsqlSettings.__doc__)
     s3: S3Settings = Field(default=S3Settings(), description=S3Settings.__doc__)
+    aws: AwsSettings = Field(default=AwsSettings(), description=AwsSettings.__doc__)
     buckets: BucketSettings = Field(default=BucketSettings(), description=BucketSettings.__doc__)
     topics: TopicSettings = Field(default=TopicSettings(), description=TopicSettings.__doc__)
     services: ServicesSettings = Field(default=ServicesSettings(), description=ServicesSettings.__doc__)
@@ -291,6 +554,8 @@ def _type_name(field: FieldInfo) -> str:
         return " \\| ".join(f"`{value}`" for value in get_args(annotation))
     if get_origin(annotation) is dict:
         return "map of strings"
+    if get_origin(annotation) is list:
+        return "list of strings"
     names = {str: "string", int: "whole number", bool: "true or false", SecretStr: "secret string"}
     return names[annotation]
 
