@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pulumi
 
 from infra.local.artefacts import require, sink_folder
+from infra.local.buckets import ACCESS_KEY
 from infra.local.jvm import LOG4J, jvm_command
 from infra.local.parts import HOST
 from infra.local.process import Process
@@ -15,17 +16,19 @@ from infra.memory import connect_memory
 
 if TYPE_CHECKING:
     from infra.local.parts import Stack
+    from infra.local.secret import Secret
 
 PORTS = ("connect",)
 MAIN = "org.apache.kafka.connect.cli.ConnectDistributed"
 GROUP = "connect"
 
 
-def connect(stack: Stack, *, after: list[pulumi.Resource]) -> Process:
+def connect(stack: Stack, *, s3_secret: Secret, after: list[pulumi.Resource]) -> Process:
     """Declare the stack's Connect worker.
 
     Args:
         stack: the local stack.
+        s3_secret: the secret access key of the S3 store, which the sinks find in the worker's environment.
         after: what must be ready before.
     """
     settings = stack.settings.connect
@@ -51,6 +54,7 @@ def connect(stack: Stack, *, after: list[pulumi.Resource]) -> Process:
             ),
             "log4j2.xml": LOG4J,
         },
+        environment={"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": s3_secret.value},
         memory=settings.memory,
         ready=stack.url("connect", "/connectors").apply(lambda url: {"url": url, "seconds": 90}),
         url=stack.url("connect"),

@@ -150,7 +150,7 @@ class ProcessHandler(Handler[ProcessInputs]):
             file = folder / relative
             file.parent.mkdir(parents=True, exist_ok=True)
             write_private(file, text)
-        spec = inputs.model_dump(include={"command", "environment", "memory", "prepare", "prepared"})
+        spec = inputs.model_dump(include={"command", "environment", "memory", "prepare", "prepared", "url"})
         write_private(folder / "spec.json", json.dumps(spec | {"cgroup": f"cflight-{inputs.stack}/{inputs.part}"}))
         client = SupervisorClient(Path(inputs.folder))
         client.remove(inputs.part, keep_files=True)

@@ -13,6 +13,8 @@ from infra.local.buckets import s3_store
 from infra.local.connect import connect as connect_worker
 from infra.local.home import stack_folder
 from infra.local.kafka import kafka as kafka_broker
+from infra.local.ksql import PORTS as KSQL_PORTS
+from infra.local.ksql import ksql_server
 from infra.local.parts import Stack
 from infra.local.ports import Ports
 from infra.local.registry import API
@@ -22,7 +24,9 @@ from infra.local.services import run_service, service_ports
 from infra.local.supervisor import Supervisor
 from infra.memory import MACHINE_RESERVE, check_fit
 from infra.resources.bucket import Bucket
+from infra.resources.connector import S3Access, S3SinkConnector
 from infra.resources.schema import Schema
+from infra.resources.statement import Statements
 from infra.resources.topic import Topic
 
 if TYPE_CHECKING:
@@ -48,7 +52,7 @@ class LocalPlatform(contract.Platform):
         check_fit(_limits(settings), available=memory_limit() - MACHINE_RESERVE, where="this machine")
         folder = str(stack_folder(stack))
         supervisor = Supervisor("supervisor", folder=folder, stack=stack, keep_data=settings.keep_data)
-        names = [*kafka.PORTS, *registry.PORTS, *connect.PORTS, *buckets.PORTS, "ksql", *service_ports(settings)]
+        names = [*kafka.PORTS, *registry.PORTS, *connect.PORTS, *buckets.PORTS, *KSQL_PORTS, *service_ports(settings)]
         ports = Ports("ports", folder=folder, names=names)
         self._stack = Stack(name=stack, settings=settings, supervisor=supervisor, ports=ports)
         self._secret = Secret("s3-secret", purpose="secret access key of the S3 store")
@@ -56,11 +60,14 @@ class LocalPlatform(contract.Platform):
         self._kafka = kafka_broker(self._stack)
         self._registry = schema_registry(self._stack)
         self._registry_url = self._stack.url("registry", API)
-        self._connect = connect_worker(self._stack, after=[self._kafka])
+        self._connect = connect_worker(self._stack, s3_secret=self._secret, after=[self._kafka])
+        self._buckets: dict[str, Bucket] = {}
+        self._ksql_url: pulumi.Output[str] | None = None
+        self._ksql: list[pulumi.Resource] = []
 
     def bucket(self, bucket: contract.Bucket) -> pulumi.Resource:
         """Declare a bucket in the S3 store."""
-        return Bucket(
+        self._buckets[bucket.role] = Bucket(
             bucket.role,
             bucket=bucket.name,
             endpoint=self._stack.url("s3"),
@@ -70,6 +77,7 @@ class LocalPlatform(contract.Platform):
             keep_objects=self._settings.keep_data,
             opts=self._on(self._s3),
         )
+        return self._buckets[bucket.role]
 
     def topic(self, topic: contract.Topic) -> pulumi.Resource:
         """Declare a topic on the broker."""
@@ -99,6 +107,41 @@ class LocalPlatform(contract.Platform):
         """Declare a service's processes."""
         return run_service(self._stack, service, registry_url=self._registry_url, after=after)[0]
 
+    def statements(self, statements: contract.Statements, *, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
+        """Declare a folder's statements on the stack's ksqlDB server."""
+        if self._ksql_url is None:
+            self._ksql_url, process = ksql_server(
+                self._stack, registry_url=self._registry_url, after=[self._kafka, self._registry]
+            )
+            self._ksql = [process] if process else []
+        return Statements(
+            statements.folder.name,
+            folder=statements.folder,
+            server_url=self._ksql_url,
+            delete_topics=statements.delete_topics,
+            opts=pulumi.ResourceOptions(
+                parent=self._stack.supervisor,
+                depends_on=[*self._ksql, *after],
+                deleted_with=self._stack.supervisor if self._ksql else None,
+            ),
+        )
+
+    def sink(self, sink: contract.Sink, *, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
+        """Declare a sink on the Connect worker."""
+        bucket = self._buckets[sink.bucket]
+        return S3SinkConnector(
+            sink.name,
+            connector=sink.name,
+            connect_url=self._stack.url("connect"),
+            config=sink.config,
+            # Who it is, the worker's environment says: a key in the configuration could be read by anyone who may
+            # ask the worker.
+            access=S3Access(bucket=bucket.bucket, region=self._settings.s3.region, endpoint=self._stack.url("s3")),
+            registry_url=self._registry_url,
+            embedded=self._settings.connect.plugin_path is None,
+            opts=self._on(self._connect, *after),
+        )
+
     def outputs(self) -> Mapping[str, pulumi.Input[Any]]:
         """Return addresses, bucket access and the stack's folder."""
         stack = self._stack
@@ -112,6 +155,9 @@ class LocalPlatform(contract.Platform):
             "s3AccessKey": buckets.ACCESS_KEY,
             "s3SecretKey": self._secret.value,
             "ingestUrl": stack.url("ingest-0", "/batches"),
+            "quotesBucket": self._settings.buckets.quotes,
+            "batchesBucket": self._settings.buckets.batches,
+            **({} if self._ksql_url is None else {"ksqlUrl": self._ksql_url}),
         }
 
     def _on(self, part: pulumi.Resource, *after: pulumi.Resource) -> pulumi.ResourceOptions:

@@ -1,0 +1,212 @@
+"""Stacks through Pulumi's Automation API: what `pulumi up` does, without a language host.
+
+The program runs inside this process. A stack of the local target has its state in Pulumi's file backend below
+$CFLIGHT_HOME and its configuration in a workspace folder there, so that the tree stays as it is; stacks of other
+targets use the tree's own files and whatever backend the user is logged in to.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from pulumi import automation
+
+from cflight.errors import CflightError
+from infra.__main__ import declare
+from infra.local.artefacts import ROOT
+from infra.local.home import home_folder, passphrase_file
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+OnEvent = Callable[[automation.EngineEvent], None]
+
+
+class StackError(CflightError):
+    """A stack could not be brought to its declaration."""
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What an operation did, or what a preview says it would do: number of resources by kind of change.
+
+    Attributes:
+        counts: by Pulumi's operation: create, update, replace, delete, same, read, refresh, …
+    """
+
+    counts: Mapping[str, int] = field(default_factory=dict[str, int])
+
+    def changed(self) -> int:
+        """Return how many resources are not as they were."""
+        return sum(count for operation, count in self.counts.items() if operation not in {"same", "read", "refresh"})
+
+
+class Stack:
+    """A stack of this project.
+
+    Args:
+        name: the stack's name; `Pulumi.<name>.yaml` holds its configuration.
+        base: the stack whose configuration it starts from, if it has no file of its own.
+        config: settings on top of the file's, by full key; structured values as Python values.
+
+    Raises:
+        StackError: there is no configuration, or no Pulumi engine.
+    """
+
+    def __init__(self, name: str, *, base: str | None = None, config: Mapping[str, Any] | None = None) -> None:
+        self.name = name
+        self._settings = _configuration(name, base=base) | dict(config or {})
+        self.local = self._settings.get("cflight:target") == "local"
+        self._folder = _workspace(name, self._settings) if self.local else ROOT
+
+    def exists(self) -> bool:
+        """Tell whether the backend knows the stack."""
+        return any(summary.name == self.name for summary in self._open_workspace().list_stacks())
+
+    def up(self, *, on_event: OnEvent, refresh: bool = False) -> Changes:
+        """Bring the stack to its declaration.
+
+        Args:
+            on_event: called with the engine's events.
+            refresh: whether to look first at what is really there.
+
+        Raises:
+            StackError: something failed.
+        """
+        stack = self._select(create=True)
+        result = _run(lambda: stack.up(on_event=on_event, refresh=refresh, show_secrets=False))
+        return Changes(dict(result.summary.resource_changes or {}))
+
+    def preview(self, *, on_event: OnEvent, refresh: bool = False) -> Changes:
+        """Return what `up` would do.
+
+        Raises:
+            StackError: a setting is wrong, or a resource was refused.
+        """
+        stack = self._select(create=True)
+        result = _run(lambda: stack.preview(on_event=on_event, refresh=refresh))
+        return Changes({str(getattr(kind, "value", kind)): count for kind, count in result.change_summary.items()})
+
+    def refresh(self, *, on_event: OnEvent) -> Changes:
+        """Bring the state to what is really there.
+
+        Raises:
+            StackError: something could not be read.
+        """
+        stack = self._select(create=False)
+        result = _run(lambda: stack.refresh(on_event=on_event, show_secrets=False))
+        return Changes(dict(result.summary.resource_changes or {}))
+
+    def destroy(self, *, on_event: OnEvent) -> Changes:
+        """Remove all that the stack has, and the stack.
+
+        Raises:
+            StackError: something could not be removed.
+        """
+        stack = self._select(create=False)
+        result = _run(lambda: stack.destroy(on_event=on_event, show_secrets=False))
+        if self.local:
+            _run(lambda: stack.workspace.remove_stack(self.name))
+            shutil.rmtree(self._folder, ignore_errors=True)
+        return Changes(dict(result.summary.resource_changes or {}))
+
+    def cancel(self) -> None:
+        """Give up the lock that a run which was killed has left."""
+        _run(self._select(create=False).cancel)
+
+    def outputs(self, *, show_secrets: bool) -> dict[str, Any]:
+        """Return the stack's outputs.
+
+        Args:
+            show_secrets: whether secrets come in clear text, or as "[secret]".
+
+        Raises:
+            StackError: there is no such stack.
+        """
+        found: automation.OutputMap = _run(self._select(create=False).outputs)
+        return {
+            name: "[secret]" if output.secret and not show_secrets else output.value for name, output in found.items()
+        }
+
+    def _select(self, *, create: bool) -> automation.Stack:
+        workspace = self._open_workspace()
+        select = automation.Stack.create_or_select if create else automation.Stack.select
+        return _run(lambda: select(self.name, workspace))
+
+    def _open_workspace(self) -> automation.LocalWorkspace:
+        prefix = Path(sys.prefix)
+        engine = automation.PulumiCommand(root=str(prefix)) if (prefix / "bin" / "pulumi").exists() else None
+        return automation.LocalWorkspace(
+            work_dir=str(self._folder),
+            program=declare,
+            env_vars=_environment(local=self.local),
+            pulumi_command=engine,
+        )
+
+
+def _configuration(name: str, *, base: str | None) -> dict[str, Any]:
+    for candidate in (name, base):
+        file = ROOT / f"Pulumi.{candidate}.yaml"
+        if candidate and file.exists():
+            return dict(_loaded(file).get("config") or {})
+    known = ", ".join(sorted(file.name.split(".")[1] for file in ROOT.glob("Pulumi.*.yaml")))
+    raise StackError(
+        f"there is no stack {name}: no file Pulumi.{name}.yaml", remedy=f"Write one, or choose one of: {known}."
+    )
+
+
+def _workspace(name: str, settings: Mapping[str, Any]) -> Path:
+    folder = home_folder() / "workspaces" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    (home_folder() / "state").mkdir(exist_ok=True)
+    project = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())
+    project["main"] = str(ROOT / "infra")
+    for plugin in project["plugins"]["providers"]:
+        plugin["path"] = str(Path(sys.executable).parent)
+    (folder / "Pulumi.yaml").write_text(yaml.safe_dump(project, sort_keys=False))
+    file = folder / f"Pulumi.{name}.yaml"
+    # The engine keeps the salt of the stack's secrets in this file.
+    kept = {key: value for key, value in _loaded(file).items() if key != "config"}
+    file.write_text(yaml.safe_dump({**kept, "config": dict(settings)}, sort_keys=False))
+    return folder
+
+
+def _loaded(file: Path) -> dict[str, Any]:
+    return yaml.safe_load(file.read_text()) or {} if file.exists() else {}
+
+
+def _environment(*, local: bool) -> dict[str, str]:
+    programs = Path(sys.executable).parent
+    environment = {
+        "PATH": f"{programs}{os.pathsep}{os.environ.get('PATH', '')}",
+        "PULUMI_SKIP_UPDATE_CHECK": "1",
+        "PULUMI_SKIP_CHECKPOINTS": "false",
+    }
+    if local:
+        environment["PULUMI_BACKEND_URL"] = os.environ.get("PULUMI_BACKEND_URL", f"file://{home_folder() / 'state'}")
+        if not {"PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"} & os.environ.keys():
+            environment["PULUMI_CONFIG_PASSPHRASE_FILE"] = str(passphrase_file())
+    return environment
+
+
+def _run(operation: Callable[[], Any]) -> Any:
+    try:
+        return operation()
+    except automation.StackNotFoundError as error:
+        raise StackError("there is no such stack yet", remedy="Make it with `cflight up`.") from error
+    except automation.ConcurrentUpdateError as error:
+        raise StackError(
+            "another run is changing this stack, or one was killed while it did",
+            remedy="Wait for it; if none runs, `cflight cancel` frees the stack.",
+        ) from error
+    except automation.CommandError as error:
+        raise StackError(str(error)) from error
+    except FileNotFoundError as error:
+        raise StackError("the Pulumi engine is not installed", remedy="Run `scripts/bootstrap`.") from error
