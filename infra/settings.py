@@ -8,15 +8,16 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import json
+import re
 import sys
 import types
-from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, cast, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
 from infra.errors import SettingsError
-from infra.memory import MIB, Memory, format_memory
+from infra.memory import GIB, MIB, Memory, format_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -428,6 +429,248 @@ class AwsSettings(Section):
     ingest: AwsIngestSettings = Field(default=AwsIngestSettings(), description=AwsIngestSettings.__doc__)
 
 
+# A repository, and a tag or a digest or both: "ghcr.io/cflight/cflight:0.1.0@sha256:…".
+_IMAGE = r"^[a-z0-9][a-z0-9.:/_-]*?(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@sha256:[0-9a-f]{64})?$"
+_NAME = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
+_CPU = r"^([1-9]\d*m|[1-9]\d*)$"
+
+
+class ImageSettings(Section):
+    """The images. One with a digest (`…:1.0@sha256:…`) is pulled by it, whatever becomes of the tag."""
+
+    services: str = Field(
+        default="ghcr.io/cflight/cflight:0.1.0",
+        pattern=_IMAGE,
+        description="The image of this project's Dockerfile: services, and jobs that register schemas and statements.",
+    )
+    registry: str = Field(
+        default="quay.io/apicurio/apicurio-registry:3.0.9", pattern=_IMAGE, description="Apicurio Registry, 3.x."
+    )
+    ksql: str = Field(default="confluentinc/cp-ksqldb-server:7.9.0", pattern=_IMAGE, description="The ksqlDB server.")
+    s3: str = Field(
+        default="versity/versitygw:v1.8.0", pattern=_IMAGE, description="versitygw; only without `s3.endpoint`."
+    )
+    pull_secret: str | None = Field(
+        default=None,
+        pattern=_NAME,
+        description="An existing Secret of the namespace with the image registries' logins.",
+    )
+
+
+class StrimziSettings(Section):
+    """The operator of the brokers and of Connect."""
+
+    operator: Literal["install", "found"] = Field(
+        default="install",
+        description="`install`: the stack installs it as a Helm release that watches its namespace; `found`: the "
+        "cluster has one that does.",
+    )
+    version: str = Field(default="1.2.0", pattern=r"^\d+\.\d+\.\d+$", description="Version of the chart, 1.0 or newer.")
+    repository: str = Field(
+        default="oci://quay.io/strimzi-helm",
+        pattern=r"^(oci|https)://\S+$",
+        description="Where the chart is: an OCI registry, or an HTTPS chart repository.",
+    )
+    kafka_version: str | None = Field(
+        default=None, pattern=r"^\d+\.\d+\.\d+$", description="Kafka's version; the operator's newest without it."
+    )
+
+
+class BrokerSettings(Section):
+    """The Kafka nodes; a broker's memory is `cflight:kafka.memory`."""
+
+    brokers: int = Field(default=3, ge=1, le=200, description="Brokers.")
+    controllers: Literal[0, 1, 3, 5] = Field(
+        default=3, description="Nodes that are controllers only; 0: the brokers are controllers as well."
+    )
+    controller_memory: Memory = Field(default=512 * MIB, description="Memory limit of a controller.")
+    storage: Memory = Field(default=20 * GIB, description="Disk of a broker.")
+    controller_storage: Memory = Field(default=5 * GIB, description="Disk of a controller.")
+    rack_label: str | None = Field(
+        default="topology.kubernetes.io/zone",
+        description="The node label that tells racks apart: a partition's replicas lie in different ones.",
+    )
+
+
+class WorkerSettings(Section):
+    """The Connect workers; their memory is `cflight:connect.memory`.
+
+    Either `image` has the plug-ins, or Strimzi builds an image with `plugins` and pushes it to `buildImage`.
+    """
+
+    replicas: int = Field(default=1, ge=1, le=100, description="Workers.")
+    plugin: Literal["confluent", "embedded"] = Field(
+        default="confluent",
+        description="Which S3 sink and Avro converter the image has: Confluent's or `connectors/`'s.",
+    )
+    image: str | None = Field(default=None, pattern=_IMAGE, description="An image that has the plug-ins.")
+    build_image: str | None = Field(
+        default=None, pattern=_IMAGE, description="Where Strimzi pushes the image that it builds; only without `image`."
+    )
+    push_secret: str | None = Field(
+        default=None, pattern=_NAME, description="An existing Secret with the login for `buildImage`."
+    )
+    plugins: dict[str, str] = Field(
+        default_factory=dict,
+        description="What Strimzi builds in: by plug-in name, the URLs of its ZIP, TGZ or JAR files, separated by "
+        "spaces, each with `#sha512=<digest>` if it shall be checked.",
+    )
+
+    @model_validator(mode="after")
+    def _one_image(self) -> WorkerSettings:
+        built = self.build_image is not None
+        if built and self.image is not None:
+            raise ValueError("image and buildImage are both given: take an image, or have one built")
+        if built != bool(self.plugins):
+            raise ValueError("buildImage and plugins go together: where to push to, and what to build in")
+        if self.push_secret is not None and not built:
+            raise ValueError("pushSecret is for buildImage, which is not given")
+        return self
+
+
+class VolumeSettings(Section):
+    """Disks of what is not a Kafka node."""
+
+    storage_class: str | None = Field(
+        default=None,
+        description="Storage class of every disk, the Kafka nodes' as well; the cluster's default without it.",
+    )
+    ksql: Memory = Field(default=10 * GIB, description="Disk of the ksqlDB server's state.")
+    s3: Memory = Field(default=20 * GIB, description="Disk of the S3 store; only without `s3.endpoint`.")
+
+
+class ObjectStoreSettings(Section):
+    """The S3 store: any endpoint, or versitygw in the cluster."""
+
+    endpoint: str | None = Field(
+        default=None, pattern=r"^https?://[^\s/]+$", description="URL of the store; None: versitygw in the cluster."
+    )
+    access_key: str | None = Field(default=None, description="Access key id of the store's account.")
+    secret_key: SecretStr | None = Field(default=None, description="Its secret access key; a secret.")
+    existing_secret: str | None = Field(
+        default=None,
+        pattern=_NAME,
+        description="An existing Secret of the namespace with the keys `accessKey` and `secretKey`, in place of both. "
+        "The buckets must then be there already: the stack cannot read the Secret to make them.",
+    )
+
+    @model_validator(mode="after")
+    def _credentials(self) -> ObjectStoreSettings:
+        given = self.access_key is not None, self.secret_key is not None
+        if given[0] != given[1]:
+            raise ValueError("accessKey and secretKey go together")
+        if given[0] and self.existing_secret is not None:
+            raise ValueError("accessKey and existingSecret are both given")
+        if self.endpoint is not None and not given[0] and self.existing_secret is None:
+            raise ValueError("an endpoint needs accessKey and secretKey, or existingSecret")
+        if self.endpoint is None and self.existing_secret is not None:
+            raise ValueError("existingSecret is for an endpoint, which is not given")
+        return self
+
+
+class EntrySettings(Section):
+    """How clients outside the cluster reach ingest; with TLS always."""
+
+    kind: Literal["none", "ingress", "gateway"] = Field(
+        default="none", description="`ingress`: an Ingress; `gateway`: a Gateway and an HTTPRoute (Gateway API)."
+    )
+    host: str | None = Field(default=None, description="The host name that clients use.")
+    class_name: str | None = Field(default=None, description="IngressClass or GatewayClass; needed for `gateway`.")
+    tls_secret: str = Field(
+        default="ingest-tls",
+        pattern=_NAME,
+        description="The Secret with the certificate, which must be there or be issued.",
+    )
+    issuer: str | None = Field(
+        default=None, description="The ClusterIssuer of cert-manager that puts the certificate into `tlsSecret`."
+    )
+    controller_namespace: str = Field(
+        default="ingress-nginx", pattern=_NAME, description="Where the pods run that pass requests on."
+    )
+    annotations: dict[str, str] = Field(
+        default_factory=dict, description="Annotations of the Ingress or Gateway, e.g. the longest body it lets pass."
+    )
+
+    @model_validator(mode="after")
+    def _complete(self) -> EntrySettings:
+        if self.kind != "none" and self.host is None:
+            raise ValueError(f"kind: {self.kind} needs a host")
+        if self.kind == "gateway" and self.class_name is None:
+            raise ValueError("kind: gateway needs a className")
+        return self
+
+
+class AutoscalingSettings(Section):
+    """Whether the services' replicas follow the load; `replicas` of a service is then its least number."""
+
+    kind: Literal["none", "hpa", "keda"] = Field(
+        default="none",
+        description="`hpa`: by CPU, and by consumer lag where the cluster serves it as a custom metric; `keda`: by "
+        "consumer lag (KEDA must be there).",
+    )
+    max_replicas: int = Field(
+        default=8, ge=1, le=1000, description="Most replicas of a service; a consumer's are never more than partitions."
+    )
+    lag: int = Field(default=1000, ge=1, description="Messages not yet read that one replica is for.")
+    cpu_percent: int = Field(default=75, ge=1, le=100, description="CPU use that `hpa` aims at, in % of the request.")
+    namespace: str = Field(default="keda", pattern=_NAME, description="Where KEDA runs.")
+
+
+class ObservabilitySettings(Section):
+    """Metrics, alerts and dashboards."""
+
+    enabled: bool = Field(
+        default=False,
+        description="Declares PodMonitors, alert rules, JMX metrics of Kafka and Connect, and Grafana dashboards. "
+        "Needs the Prometheus operator.",
+    )
+    namespace: str = Field(default="monitoring", pattern=_NAME, description="Where Prometheus and Grafana run.")
+    labels: dict[str, str] = Field(
+        default_factory=dict, description="Labels by which Prometheus selects monitors and rules, e.g. `release: …`."
+    )
+    lag_messages: int = Field(default=10_000, ge=1, description="Lag of a consumer group that raises an alert.")
+
+
+class KubernetesSettings(Section):
+    """The kubernetes target; the components that the aws target runs on EKS read `images` … `observability` as well."""
+
+    context: str | None = Field(default=None, description="Context of the kubeconfig; the current one without it.")
+    namespace: str = Field(default="cflight", pattern=_NAME, description="The namespace of everything.")
+    create_namespace: bool = Field(default=True, description="Whether the stack makes the namespace.")
+    memory: Memory | None = Field(
+        default=None, description="Memory that the cluster has for this stack; preview refuses what does not fit."
+    )
+    cpu: str | None = Field(default=None, pattern=_CPU, description="CPU that the cluster has for this stack.")
+    cpu_requests: dict[str, Annotated[str, Field(pattern=_CPU)]] = Field(
+        default_factory=dict,
+        description="CPU request by part: `kafka`, `controller`, `connect`, `registry`, `ksql`, `s3` or a service.",
+    )
+    images: ImageSettings = Field(default=ImageSettings(), description=ImageSettings.__doc__)
+    strimzi: StrimziSettings = Field(default=StrimziSettings(), description=StrimziSettings.__doc__)
+    kafka: BrokerSettings = Field(default=BrokerSettings(), description=BrokerSettings.__doc__)
+    connect: WorkerSettings = Field(default=WorkerSettings(), description=WorkerSettings.__doc__)
+    registry_replicas: int = Field(default=1, ge=1, le=10, description="Instances of the registry.")
+    volumes: VolumeSettings = Field(default=VolumeSettings(), description=VolumeSettings.__doc__)
+    s3: ObjectStoreSettings = Field(default=ObjectStoreSettings(), description=ObjectStoreSettings.__doc__)
+    ingest: EntrySettings = Field(default=EntrySettings(), description=EntrySettings.__doc__)
+    autoscaling: AutoscalingSettings = Field(default=AutoscalingSettings(), description=AutoscalingSettings.__doc__)
+    observability: ObservabilitySettings = Field(
+        default=ObservabilitySettings(), description=ObservabilitySettings.__doc__
+    )
+    existing_secrets: dict[str, str] = Field(
+        default_factory=dict,
+        description="Secrets of services that exist already: `<service>.<VARIABLE>` to `<secret>/<key>`, e.g. "
+        "`ingest.TOKEN: partners/token`.",
+    )
+
+    @model_validator(mode="after")
+    def _secrets(self) -> KubernetesSettings:
+        for place, source in self.existing_secrets.items():
+            if not re.fullmatch(r"[a-z]+\.[A-Z][A-Z0-9_]*", place) or not re.fullmatch(r"[a-z0-9.-]+/[\w.-]+", source):
+                raise ValueError(f"existingSecrets: write `ingest.TOKEN: secret/key`, not `{place}: {source}`")
+        return self
+
+
 class StackSettings(Section):
     """Every setting of a stack."""
 
@@ -436,19 +679,31 @@ class StackSettings(Section):
         default="ksql", description="What finds the cheapest quote of a batch; both write the same records."
     )
     protect: bool = Field(default=False, description="Whether what holds data (topics, buckets) refuses to be deleted.")
-    keep_data: bool = Field(default=False, description="Whether `destroy` leaves data behind for the next `up`.")
+    keep_data: bool = Field(
+        default=False,
+        description="Whether `destroy` leaves data behind for the next `up`; unset, it does on every target but `local`.",
+    )
     kafka: KafkaSettings = Field(default=KafkaSettings(), description=KafkaSettings.__doc__)
     registry: RegistrySettings = Field(default=RegistrySettings(), description=RegistrySettings.__doc__)
     connect: ConnectSettings = Field(default=ConnectSettings(), description=ConnectSettings.__doc__)
     ksql: KsqlSettings = Field(default=KsqlSettings(), description=KsqlSettings.__doc__)
     s3: S3Settings = Field(default=S3Settings(), description=S3Settings.__doc__)
     aws: AwsSettings = Field(default=AwsSettings(), description=AwsSettings.__doc__)
+    kubernetes: KubernetesSettings = Field(default=KubernetesSettings(), description=KubernetesSettings.__doc__)
     buckets: BucketSettings = Field(default=BucketSettings(), description=BucketSettings.__doc__)
     topics: TopicSettings = Field(default=TopicSettings(), description=TopicSettings.__doc__)
     services: ServicesSettings = Field(default=ServicesSettings(), description=ServicesSettings.__doc__)
     sinks: dict[str, SinkSettings] = Field(
         default_factory=dict, description="By the name of a sink in `connectors/`: what this environment changes of it."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keep_what_cannot_be_made_again(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "keepData" not in values:
+            given = cast("dict[str, Any]", values)
+            return {**given, "keepData": given.get("target") != "local"}
+        return values
 
 
 def load_settings(config: Mapping[str, str]) -> StackSettings:
