@@ -681,7 +681,7 @@ class StackSettings(Section):
     protect: bool = Field(default=False, description="Whether what holds data (topics, buckets) refuses to be deleted.")
     keep_data: bool = Field(
         default=False,
-        description="Whether `destroy` leaves data behind for the next `up`; unset, it does on every target but `local`.",
+        description="Whether `destroy` leaves data behind for the next `up`; unset, it does on all targets but `local`.",
     )
     kafka: KafkaSettings = Field(default=KafkaSettings(), description=KafkaSettings.__doc__)
     registry: RegistrySettings = Field(default=RegistrySettings(), description=RegistrySettings.__doc__)
@@ -700,10 +700,8 @@ class StackSettings(Section):
     @model_validator(mode="before")
     @classmethod
     def _keep_what_cannot_be_made_again(cls, values: Any) -> Any:
-        if isinstance(values, dict) and "keepData" not in values:
-            given = cast("dict[str, Any]", values)
-            return {**given, "keepData": given.get("target") != "local"}
-        return values
+        given = cast("dict[str, Any]", values)
+        return {"keepData": given.get("target") != "local", **given}
 
 
 def load_settings(config: Mapping[str, str]) -> StackSettings:
@@ -750,7 +748,9 @@ def _problem(item: Any) -> str:
     if item["type"] == "missing":
         return f"{key}: is not set. Set it with `pulumi config set --path {key} …`."
     message = str(item["msg"]).removeprefix("Value error, ")
-    return f"{key}: {item['input']!r}: {message}. Change it with `pulumi config set --path {key} …`."
+    # A whole section may hold secrets.
+    shown = "" if isinstance(item["input"], dict) else f"{item['input']!r}: "
+    return f"{key}: {shown}{message}. Change it with `pulumi config set --path {key} …`."
 
 
 def _fields_at(path: list[str]) -> list[str]:
