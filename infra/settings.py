@@ -741,25 +741,34 @@ def _problem(item: Any) -> str:
     path = [str(part) for part in item["loc"]]
     key = f"{NAMESPACE}:{'.'.join(path)}"
     if item["type"] == "extra_forbidden":
-        known = _fields_at(path[:-1])
+        known = sorted(_fields_at(path[:-1]))
         near = difflib.get_close_matches(path[-1], known, n=1)
         hint = f"Did you mean {near[0]!r}?" if near else f"Known here: {', '.join(known)}."
         return f"{key}: there is no such setting (its value is {item['input']!r}). {hint}"
     if item["type"] == "missing":
         return f"{key}: is not set. Set it with `pulumi config set --path {key} …`."
     message = str(item["msg"]).removeprefix("Value error, ")
-    # A whole section may hold secrets.
-    shown = "" if isinstance(item["input"], dict) else f"{item['input']!r}: "
-    return f"{key}: {shown}{message}. Change it with `pulumi config set --path {key} …`."
+    return f"{key}: {_shown(item['input'], path)}{message}. Change it with `pulumi config set --path {key} …`."
 
 
-def _fields_at(path: list[str]) -> list[str]:
+def _shown(value: Any, path: list[str]) -> str:
+    # A group may hold secrets, so only single values are repeated.
+    field = _fields_at(path[:-1]).get(path[-1])
+    secret = field is not None and SecretStr in {field.annotation, *get_args(field.annotation)}
+    return "" if secret or isinstance(value, dict) else f"{value!r}: "
+
+
+def _fields_at(path: list[str]) -> dict[str, FieldInfo]:
     model: type[Section] | None = StackSettings
     for part in path:
-        fields = {} if model is None else {field.alias or name: field for name, field in model.model_fields.items()}
+        fields = _fields(model)
         if part in fields:
             model = _section(fields[part])
-    return sorted(field.alias or name for name, field in model.model_fields.items()) if model else []
+    return _fields(model)
+
+
+def _fields(model: type[Section] | None) -> dict[str, FieldInfo]:
+    return {} if model is None else {field.alias or name: field for name, field in model.model_fields.items()}
 
 
 def _section(field: FieldInfo) -> type[Section] | None:

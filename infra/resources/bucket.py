@@ -6,9 +6,7 @@ import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pulumi
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.errors import ResourceError
@@ -159,6 +157,10 @@ class BucketHandler(Handler[BucketInputs]):
 
 
 def _client(inputs: BucketInputs) -> S3Client:
+    # Only here: it takes longer to load than all else, and the program that declares buckets needs none of it.
+    import boto3  # noqa: PLC0415
+    from botocore.config import Config  # noqa: PLC0415
+
     return boto3.client(  # pyright: ignore[reportUnknownMemberType]
         "s3",
         endpoint_url=inputs.endpoint,
