@@ -186,7 +186,7 @@ def _same_fields(wanted: Any, found: Any, *, skip: frozenset[str]) -> bool:
 def _same_column(wanted: ast.SingleColumn, found: ast.SingleColumn) -> bool:
     if not _same(wanted.expression, found.expression):
         return False
-    if wanted.alias == found.alias or wanted.alias is None and found.alias is None:
+    if wanted.alias == found.alias or (wanted.alias is None and found.alias is None):
         return True
     if wanted.alias is not None:
         return (

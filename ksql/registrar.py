@@ -10,7 +10,7 @@ import os
 import re
 import uuid
 from dataclasses import dataclass
-from pathlib import Path  # noqa: TC003 (typer reads the annotation)
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -158,7 +158,7 @@ class Registrar:
             if error is None:
                 break
             at_fault = _at_fault(error, waiting)
-            if not _LATER.search(error.message):
+            if not is_of_later(error):
                 raise (
                     RefusedError(error.message, code=error.code, statement=error.statement)
                     if at_fault is None
@@ -315,6 +315,11 @@ def check(client: KsqlClient, statements: Sequence[Statement]) -> RefusedError |
     raise CflightError("the server carried out a statement that reads nothing", where=client.url)
 
 
+def is_of_later(error: RefusedError) -> bool:
+    """Whether a statement is refused only for want of a topic or schema, which may be made before it is carried out."""
+    return _LATER.search(error.message) is not None
+
+
 def or_replace(statement: Statement) -> str:
     """Return the text of a CREATE statement in the form that takes the place of what is there."""
     return re.sub(r"(?is)\A(\s*CREATE)(\s+OR\s+REPLACE)?\b", r"\1 OR REPLACE", statement.text)
@@ -383,7 +388,7 @@ def plan_command(
 
 
 @_app.command("apply")
-def apply_command(  # noqa: PLR0913 - the options of a command
+def apply_command(
     folder: _Folder,
     *,
     server: _Server = "http://127.0.0.1:8088",
@@ -400,7 +405,7 @@ def apply_command(  # noqa: PLR0913 - the options of a command
 
 
 @_app.command("delete")
-def delete_command(  # noqa: PLR0913 - the options of a command
+def delete_command(
     folder: _Folder,
     *,
     server: _Server = "http://127.0.0.1:8088",

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote
 
 from ksql.engine.rest.errors import RestError, bad_request
-from ksql.engine.rest.exchange import DELIMITED, JSON, KSQL_JSON, Reply, Request, compact
+from ksql.engine.rest.exchange import DELIMITED, JSON, KSQL_JSON, Reply, Request, compact, parse_object
 from ksql.engine.rest.rows import row_format
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
 
@@ -204,31 +204,35 @@ class Application:
     async def _inserts_stream(self, request: Request, reply: Reply) -> None:
         if not request.is_http2:
             raise bad_request("This endpoint is only available when using HTTP2", code=40004, typed=False)
-        lines = _lines(request)
-        first = await anext(lines, b"")
-        inserts = await asyncio.to_thread(self.server.inserts, inserts_target(first))
+        batches = _lines(request)
+        first = await anext(batches, [b""])
+        inserts = await asyncio.to_thread(self.server.inserts, inserts_target(first[0]))
         array = request.accepts(DELIMITED, JSON) == JSON
         await reply.start(200, content_type=None)
         answers: list[str] = []
-        async for line in lines:
-            answer, go_on = await asyncio.to_thread(inserts.insert, line)
-            answers.append(compact(answer))
-            if not array:
-                await reply.write(f"{answers[-1]}\n")
-            if not go_on:
-                break
+        waiting = first[1:]
+        go_on = True
+        while go_on and waiting is not None:
+            answered, go_on = await asyncio.to_thread(inserts.insert, waiting)
+            texts = [compact(answer) for answer in answered]
+            if array:
+                answers += texts
+            else:
+                await reply.write("".join([f"{text}\n" for text in texts]))
+            waiting = await anext(batches, None) if go_on else None
         await reply.write("[" + ",".join(answers) + "]" if array else "", more=False)
 
 
-async def _lines(request: Request) -> Any:
+async def _lines(request: Request) -> AsyncIterator[list[bytes]]:
+    """Return the lines of a body that arrive together."""
     rest = b""
     async for chunk in request.chunks():
         *whole, rest = (rest + chunk).split(b"\n")
-        for line in whole:
-            if line.strip():
-                yield line
+        lines = [line for line in whole if line.strip()]
+        if lines:
+            yield lines
     if rest.strip():
-        yield rest
+        yield [rest]
 
 
 def inserts_target(line: bytes) -> dict[str, Any]:
@@ -240,8 +244,6 @@ def inserts_target(line: bytes) -> dict[str, Any]:
     Raises:
         RestError: it is not a JSON object with a target.
     """
-    from ksql.engine.rest.exchange import parse_object
-
     body = parse_object(line)
     if not isinstance(body.get("target"), str):
         raise bad_request("No target in arguments", typed=False)

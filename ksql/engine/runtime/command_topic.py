@@ -89,7 +89,7 @@ class CommandTopic:
                 if message is None:
                     raise ServerError(f"no answer within {_SECONDS:.0f} s", where=f"topic {self.name}")
                 if message.error():
-                    if message.error().code() == -191:  # noqa: PLR2004 - _PARTITION_EOF, which has no stable name
+                    if message.error().code() == -191:
                         return
                     raise ServerError(str(message.error()), where=f"topic {self.name}")
                 self._last = int(message.offset() or 0)

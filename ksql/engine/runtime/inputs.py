@@ -112,9 +112,9 @@ class Inputs:
             error = message.error()
             if error is None:
                 self._tasks[_partition(message)][str(message.topic())].at_end = False
-            elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the library's public constant
+            elif error.code() == KafkaError._PARTITION_EOF:
                 self._tasks[_partition(message)][str(message.topic())].at_end = True
-            elif error.code() in {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC}:  # noqa: SLF001
+            elif error.code() in {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC}:
                 raise ServerError(error.str(), where=f"topic {message.topic()}")
             elif error.fatal():
                 raise ServerError(error.str())

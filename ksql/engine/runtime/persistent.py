@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch
 
+from cflight.errors import CflightError
 from ksql.engine.runtime.inputs import Inputs, Place
 from ksql.engine.runtime.partitioning import partition_of
 from ksql.engine.runtime.pipeline import Output, Pipeline
 from ksql.engine.runtime.stores import Change, make_state
-from cflight.errors import CflightError
 from ksql.errors import FatalRecordError, RecordError
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class PersistentQuery:
         earliest: whether it begins with the oldest record of a stream that it never read, or with the next one.
     """
 
-    def __init__(  # noqa: PLR0913 - keyword-only, each of its own kind
+    def __init__(
         self,
         *,
         query_id: str,
@@ -159,6 +159,7 @@ class PersistentQuery:
         self._offsets: dict[Place, int] = {}
         self._moved: dict[Place, int] = {}
         self._positions: dict[Place, int] = {}
+        self._read: set[Place] = set()
         self._topic_ids: dict[str, str] = {}
         self._dirty = False
         self._paused = False
@@ -213,11 +214,13 @@ class PersistentQuery:
             return QueryState.ERROR
         return QueryState.PAUSED if self._paused else QueryState.RUNNING
 
-    @property
-    def sink_partitions(self) -> int:
-        """How many partitions the sink's topic has."""
-        sink = next((node.sink for node in self.topology.nodes if node.sink is not None), None)
-        return self._partitions[sink.topic] if sink is not None else 0
+    def progress(self) -> dict[Place, tuple[int, int]]:
+        """Return for every partition that is read the offset of the last record and the committed offset; -1 for none."""
+        offsets = self._offsets | self._moved
+        return {
+            place: (offset - 1, self._offsets[place]) if place in self._read else (-1, -1)
+            for place, offset in offsets.items()
+        }
 
     # --- the thread ---
 
@@ -269,6 +272,7 @@ class PersistentQuery:
     def _process(self, message: Any) -> None:
         place = (message.topic(), message.partition())
         self._moved[place] = message.offset() + 1
+        self._read.add(place)
         self.counters.consumed += 1
         for reader, push in self._readers[place]:
             try:
@@ -399,7 +403,7 @@ class PersistentQuery:
         options.set_max_open_files(256)
         table = BlockBasedOptions()
         table.set_block_cache(Cache(self._settings.block_cache_bytes))
-        table.set_cache_index_and_filter_blocks(True)  # noqa: FBT003 - the library's signature
+        table.set_cache_index_and_filter_blocks(True)
         options.set_block_based_table_factory(table)
         return Rdict(str(self._folder / "rocksdb"), options)
 

@@ -8,8 +8,7 @@ position on.
 
 from __future__ import annotations
 
-import heapq
-from collections import defaultdict
+import bisect
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -74,14 +73,20 @@ class Disk:
             else:
                 batch.put(self._prefix + key, value)
 
-    def items(self, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
-        """Return all entries whose key begins with `start`, in the order of their bytes."""
+    def items(self, start: bytes = b"", *, low: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """Return entries in the order of their bytes.
+
+        Args:
+            start: what their keys begin with.
+            low: the first key that counts.
+        """
+        first = max(start, low)
         if self._database is None:
-            yield from sorted((key, value) for key, value in self._memory.items() if key.startswith(start))
+            entries = sorted(entry for entry in self._memory.items() if entry[0] >= first)
+            yield from (entry for entry in entries if entry[0].startswith(start))
             return
-        low = self._prefix + start
-        for key, value in self._database.items(from_key=low):
-            if not key.startswith(low):
+        for key, value in self._database.items(from_key=self._prefix + first):
+            if not key.startswith(self._prefix + start):
                 return
             yield key[len(self._prefix) :], value
 
@@ -169,7 +174,7 @@ class WindowedStore:
     """A store by key and window (`ksql.engine.operators.protocol.WindowStore`).
 
     Entries of a key are read together. A second order, by the windows' ends, finds what can be forgotten without
-    looking at anything else: on the disk as entries without value, in memory as a heap.
+    looking at anything else: on the disk as entries without value, in memory as a sorted list.
 
     Args:
         disk: where committed entries lie.
@@ -181,9 +186,8 @@ class WindowedStore:
         self._ends = ends
         self._cache: dict[Hashable, tuple[Row, dict[Window, Any]]] = {}
         self._dirty: dict[tuple[Hashable, Window], None] = {}
-        self._heap: list[tuple[int, int, bytes, Row]] = []
+        self._recent: list[tuple[int, int, bytes, Row]] = []
         self._disk_end: int | None = None
-        self._restored: list[bytes] = []
 
     def get(self, key: Row, window: Window) -> Any | None:
         """Return the value of a key's window, or None."""
@@ -196,7 +200,7 @@ class WindowedStore:
             windows.pop(window, None)
         else:
             if window not in windows:
-                heapq.heappush(self._heap, (window[1], window[0], key_bytes(key), key))
+                bisect.insort(self._recent, (window[1], window[0], key_bytes(key), key), key=_place)
             windows[window] = value
         self._dirty[_name(key), window] = None
 
@@ -226,33 +230,33 @@ class WindowedStore:
             found[key_bytes(key) + window_bytes(window)] = (key, window, windows.get(window))
         return (found[data] for data in sorted(found) if found[data][2] is not None)
 
-    def ended(self, before: int) -> list[tuple[Row, Window, Any]]:
-        """Return entries whose window ends before a time, by end, then key."""
-        if before <= self._first_end():
+    def ended(self, end_from: int, end_to: int) -> list[tuple[Row, Window, Any]]:
+        """Return entries with end_from <= end of the window <= end_to: by end, then start, then key."""
+        if end_to < self._first_end():
             return []
-        found: dict[tuple[int, bytes, int], tuple[Row, Window, Any]] = {}
-        for end, start, data, key in self._ending(before):
+        found: dict[tuple[int, int, bytes], tuple[Row, Window, Any]] = {}
+        for end, start, data, key in self._ending(end_from, end_to):
             value = self.get(key, (start, end))
             if value is not None:
-                found[end, data, start] = (key, (start, end), value)
+                found[end, start, data] = (key, (start, end), value)
         return [found[place] for place in sorted(found)]
 
     def expire(self, before: int) -> None:
         """Forget all windows that end before a time."""
         if before <= self._first_end():
             return
-        for end, start, _, key in list(self._ending(before)):
+        for end, start, _, key in list(self._ending(-_FOREVER, before - 1)):
             if self.get(key, (start, end)) is not None:
                 self.delete(key, (start, end))
-        while self._heap and self._heap[0][0] < before:
-            heapq.heappop(self._heap)
+        del self._recent[: bisect.bisect_left(self._recent, before, key=_end)]
         self._disk_end = before
 
-    def _ending(self, before: int) -> Iterator[tuple[int, int, bytes, Row]]:
-        yield from (entry for entry in self._heap if entry[0] < before)
-        for data, value in self._ends.items():
+    def _ending(self, end_from: int, end_to: int) -> Iterator[tuple[int, int, bytes, Row]]:
+        low = bisect.bisect_left(self._recent, end_from, key=_end)
+        yield from self._recent[low : bisect.bisect_left(self._recent, end_to + 1, key=_end)]
+        for data, value in self._ends.items(low=WINDOW.pack(max(end_from, 0), 0)):
             end, start = WINDOW.unpack(data[: WINDOW.size])
-            if end >= before:
+            if end > end_to:
                 return
             (key,) = loads(value)
             yield end, start, data[WINDOW.size :], key
@@ -261,7 +265,7 @@ class WindowedStore:
         if self._disk_end is None:
             first = next(self._ends.items(), None)
             self._disk_end = _FOREVER if first is None else WINDOW.unpack(first[0][: WINDOW.size])[0]
-        return min(self._disk_end, self._heap[0][0]) if self._heap else self._disk_end
+        return min(self._disk_end, self._recent[0][0]) if self._recent else self._disk_end
 
     def _windows(self, key: Row) -> dict[Window, Any]:
         name = _name(key)
@@ -303,7 +307,7 @@ class WindowedStore:
                 place = WINDOW.pack(window[1], window[0]) + key_bytes(key)
                 self._ends.write(((place, None),), batch)
         self._dirty.clear()
-        self._heap.clear()
+        self._recent.clear()
         self._disk_end = None
         for name in list(self._cache)[: max(len(self._cache) - keep, 0)]:
             del self._cache[name]
@@ -320,7 +324,7 @@ class WindowedStore:
         """Forget everything that was not committed."""
         self._cache.clear()
         self._dirty.clear()
-        self._heap.clear()
+        self._recent.clear()
         self._disk_end = None
 
 
@@ -334,11 +338,13 @@ class TaskState:
     Attributes:
         partition: the task's number.
         stores: by name.
+        times_disks: where the stream times lie, by store.
         times: stream times, kept by the operators.
     """
 
     partition: int
     stores: dict[str, Store]
+    times_disks: dict[str, Disk]
     times: dict[str, int] = field(default_factory=dict[str, int])
     _saved: dict[str, int] = field(default_factory=dict[str, int])
 
@@ -394,7 +400,7 @@ class TaskState:
     def load(self) -> None:
         """Read the stream times of the last commit."""
         for name in self.stores:
-            data = self._disk(name).get(_TIMES)
+            data = self.times_disks[name].get(_TIMES)
             if data is not None:
                 self.times = loads(data)
         self._saved = dict(self.times)
@@ -405,13 +411,8 @@ class TaskState:
             store.rollback()
         self.times = dict(self._saved)
 
-    def _disk(self, name: str) -> Disk:
-        return self._times_disks[name]
-
     def _save_times(self, name: str, change: Change, batch: WriteBatch) -> None:
-        self._disk(name).write(((_TIMES, change.value),), batch)
-
-    _times_disks: dict[str, Disk] = field(default_factory=lambda: defaultdict(lambda: Disk(None, prefix=b"")))
+        self.times_disks[name].write(((_TIMES, change.value),), batch)
 
 
 def make_state(specs: Sequence[StoreSpec], *, partition: int, database: Rdict | None) -> TaskState:
@@ -432,7 +433,16 @@ def make_state(specs: Sequence[StoreSpec], *, partition: int, database: Rdict | 
             stores[spec.name] = TableStore(disk)
         else:
             stores[spec.name] = WindowedStore(disk, ends=Disk(database, prefix=prefix + b"e"))
-    return TaskState(partition=partition, stores=stores, _times_disks=times)
+    return TaskState(partition=partition, stores=stores, times_disks=times)
+
+
+def _end(entry: tuple[int, int, bytes, Row]) -> int:
+    return entry[0]
+
+
+def _place(entry: tuple[int, int, bytes, Row]) -> tuple[int, int, bytes]:
+    # Keys themselves need not be comparable; their bytes are.
+    return entry[:3]
 
 
 def _name(key: Row) -> Hashable:

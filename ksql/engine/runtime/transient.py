@@ -33,6 +33,7 @@ class TransientQuery:
 
     Args:
         stream: gets the rows.
+        text: its statement.
         topology: what the query does; its result's values are the rows.
         partitions: of every topic that it reads.
         kafka: settings of a Kafka client.
@@ -49,6 +50,7 @@ class TransientQuery:
         self,
         *,
         stream: RowStream,
+        text: str,
         topology: Topology,
         partitions: Mapping[str, int],
         kafka: Mapping[str, Any],
@@ -61,6 +63,7 @@ class TransientQuery:
         on_end: Callable[[], None],
     ) -> None:
         self.stream = stream
+        self.text = text
         self._topology = topology
         self._commit_seconds = commit_seconds
         self._limit = limit
