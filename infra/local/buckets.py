@@ -27,13 +27,14 @@ def s3_store(stack: Stack, *, secret: Secret) -> Process:
         stack: the local stack.
         secret: the secret access key of its only account.
     """
+    program = require(go_binary("versitygw"), what="the S3 store")
     return Process(
         "s3",
         folder=stack.supervisor.folder,
         stack=stack.name,
         command=pulumi.Output.all(stack.address("s3"), stack.supervisor.folder).apply(
             lambda values: [
-                *(str(require(go_binary("versitygw"), what="the S3 store")), "--port", values[0]),
+                *(str(program), "--port", values[0]),
                 *("--region", stack.settings.s3.region, "--health", _HEALTH, "--quiet"),
                 # The store changes to the folder of the objects: a relative path would lie in there.
                 *("posix", "--sidecar", f"{part_folder(Path(values[1]), 's3')}/data/metadata", "data/objects"),
