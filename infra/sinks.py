@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import functools
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from infra.errors import SizingError
+from infra.memory import MIB, SINK_WORKER_BASE, format_memory
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+    from infra.contract import Sink
 
 _NAMES = (
     Path(__file__).parent.parent
@@ -35,3 +41,64 @@ def for_embedded_plugin(config: Mapping[str, str]) -> dict[str, str]:
     names = embedded_names()
     resolved_by_worker = {"connector.class", "key.converter", "value.converter", "header.converter"}
     return {key: names.get(value, value) if key in resolved_by_worker else value for key, value in config.items()}
+
+
+# The Confluent sink's own default, where a definition does not say.
+_PART_SIZE = 25 * MIB
+
+
+def check_heap(
+    sinks: Sequence[Sink], *, partitions: int, workers: int, heap: int, fetch: int, where: str, remedy: str
+) -> None:
+    """Refuse sinks whose open files and fetched records do not fit the workers' heap.
+
+    A sink keeps, for each partition that it reads and each path that records of it go to, one part of the upload in
+    memory (`s3.part.size`); a task holds what its consumer has fetched.
+
+    Args:
+        sinks: the sinks that share the workers.
+        partitions: partitions of each topic.
+        workers: how many workers share the tasks.
+        heap: bytes of heap of a worker.
+        fetch: bytes that a task's consumer may hold (`fetch.max.bytes`).
+        where: the setting of the workers' memory, for the message.
+        remedy: what to do about it.
+
+    Raises:
+        SizingError: it is more than there is; the message holds the sum.
+    """
+    needs = {sink.name: sink_heap(sink, partitions=partitions, workers=workers, fetch=fetch) for sink in sinks}
+    total = sum(files + fetched for files, fetched in needs.values()) + SINK_WORKER_BASE
+    if total <= heap:
+        return
+    terms = [
+        f"{name}: open files {files // MIB:,} MiB + fetched records {fetched // MIB:,} MiB"
+        for name, (files, fetched) in needs.items()
+    ]
+    raise SizingError(
+        f"{' + '.join(terms)} + worker {format_memory(SINK_WORKER_BASE)} = {total / MIB:,.0f} MiB, "
+        f"but the heap of a worker is {heap / MIB:,.0f} MiB",
+        where=where,
+        remedy=remedy,
+    )
+
+
+def sink_heap(sink: Sink, *, partitions: int, workers: int, fetch: int) -> tuple[int, int]:
+    """Return the heap that a sink needs on one of its workers: bytes of open files, bytes of fetched records.
+
+    Args:
+        sink: the sink.
+        partitions: partitions of each topic that it reads.
+        workers: how many workers share its tasks.
+        fetch: bytes that a task's consumer may hold.
+    """
+    tasks = min(int(sink.config.get("tasks.max", 1)), partitions * len(sink.reads))
+    busiest = math.ceil(tasks / workers)
+    files = math.ceil(partitions * len(sink.reads) / tasks) * busiest * _paths(sink.config)
+    return files * int(sink.config.get("s3.part.size", _PART_SIZE)), busiest * fetch
+
+
+def _paths(config: Mapping[str, str]) -> int:
+    # A partition's records go to one path, or to as many as the partitioner may have open.
+    limit = int(config.get("partitioner.max.open.files", -1))
+    return limit if limit > 0 else 1
