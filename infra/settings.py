@@ -681,7 +681,7 @@ class StackSettings(Section):
     protect: bool = Field(default=False, description="Whether what holds data (topics, buckets) refuses to be deleted.")
     keep_data: bool = Field(
         default=False,
-        description="Whether `destroy` leaves data behind for the next `up`; unset, it does on all targets but `local`.",
+        description="Whether `destroy` leaves data behind for the next `up`; unset, on all targets but `local`.",
     )
     kafka: KafkaSettings = Field(default=KafkaSettings(), description=KafkaSettings.__doc__)
     registry: RegistrySettings = Field(default=RegistrySettings(), description=RegistrySettings.__doc__)
