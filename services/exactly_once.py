@@ -212,6 +212,10 @@ class Work(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """Let go of the clients: they are about to end."""
+        ...
+
     def state(self, topic: str, partition: int) -> str:
         """Return what must be known to go on in a partition, as text; it travels as the committed offset's metadata.
 
@@ -299,8 +303,9 @@ class Loop:
         if self._state.stop.is_set():
             return
         consumer = Consumer(self._consumer_config | {"error_cb": self._watch.on_error})
+        work = self._make_work()
         session = _Session(
-            work=self._make_work(),
+            work=work,
             consumer=consumer,
             producer=producer,
             transaction_seconds=self._transaction_seconds,
@@ -315,6 +320,7 @@ class Loop:
             with contextlib.suppress(KafkaException):
                 producer.purge()
                 producer.abort_transaction(5)
+            work.close()
             with contextlib.suppress(KafkaException, ClientsUnusableError):
                 consumer.close()
 

@@ -41,6 +41,10 @@ class Handler(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """Let go of the clients."""
+        ...
+
 
 class MessageWork:
     """Work of a handler, for `services.exactly_once.Loop`.
@@ -73,6 +77,10 @@ class MessageWork:
                 raise
             raise UnprocessableError(message, error) from error
         metrics.BATCHES.inc()
+
+    def close(self) -> None:
+        """See `services.exactly_once.Work`."""
+        self._handler.close()
 
     def assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """Nothing is kept of a partition."""

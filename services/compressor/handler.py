@@ -71,6 +71,9 @@ class CompressorHandler:
         """See `services.messages.Handler`."""
         self._refuse(message, transaction, reason=poison.reason, what=poison.what)
 
+    def close(self) -> None:
+        """Nothing is kept of the clients."""
+
     def _make_room_for(self, compressed: bytes, transaction: Transaction) -> None:
         transaction.make_room(most=self._queue_messages - 1)
         if not len(transaction.producer):

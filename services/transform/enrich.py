@@ -44,6 +44,16 @@ def bundle_bytes(text: bytes, count: int) -> int:
     return len(text) + count * BUNDLE_EXTRA_BYTES
 
 
+def avro_tail(identity: Identity) -> bytes:
+    """Return what follows the row's id in its Avro: the same for all rows of a batch."""
+    return b"".join((_ID, identity.batch.encode(), _TIMESTAMP, identity.timestamp.encode()))
+
+
+def bundle_tail(identity: Identity) -> bytes:
+    """Return what follows the row's id in its line of the bundle: the same for all rows of a batch."""
+    return f",{identity.batch},{identity.timestamp}\n".encode()
+
+
 class Enricher:
     """Enriches the rows of one batch, block by block.
 
@@ -57,11 +67,9 @@ class Enricher:
     def __init__(self, text: bytes, *, count: int, identity: Identity, schema_id: int) -> None:
         self._text = text
         self._ids = identity.row_ids(count).encode()
-        self._tail = f",{identity.batch},{identity.timestamp}\n".encode()
+        self._tail = bundle_tail(identity)
         self._avro_head = wire_prefix(schema_id) + _CODE
-        self._avro_tail = b"".join(
-            (_ID, identity.batch.encode(), _TIMESTAMP, identity.timestamp.encode()),
-        )
+        self._avro_tail = avro_tail(identity)
 
     def blocks(self) -> Iterator[tuple[bytes, list[bytes]]]:
         """Yield the bundle's next lines and the Avro values of the same rows, in order."""

@@ -8,7 +8,7 @@ from services import contracts, metrics
 from services.dead_letters import Source, headers, refuse
 from services.errors import BatchError, Reason
 from services.exactly_once import position
-from services.transform.enrich import Enricher, bundle_bytes
+from services.transform.enrich import bundle_bytes
 from services.transform.gunzip import gunzip
 from services.transform.ids import Identity, identify
 from services.transform.rows import Reject, Rows, read_rows
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from services.exactly_once import Poison, Transaction
     from services.transform.settings import TransformSettings
+    from services.transform.writer import RowWriter
 
 SERVICE = "transform"
 
@@ -27,14 +28,16 @@ class TransformHandler:
 
     Args:
         settings: topics and limits.
-        schema_id: the registry's id of the row schema.
+        writer: writes the rows.
         queue_messages: how many messages may wait to be sent.
         queue_bytes: how many bytes of bundles may wait to be sent, unless one alone is longer.
     """
 
-    def __init__(self, settings: TransformSettings, *, schema_id: int, queue_messages: int, queue_bytes: int) -> None:
+    def __init__(
+        self, settings: TransformSettings, *, writer: RowWriter, queue_messages: int, queue_bytes: int
+    ) -> None:
         self._settings = settings
-        self._schema_id = schema_id
+        self._writer = writer
         self._queue_messages = queue_messages
         self._queue_bytes = queue_bytes
         self._queued_bytes = 0
@@ -61,7 +64,9 @@ class TransformHandler:
 
     def _read(self, body: bytes) -> Rows:
         text = gunzip(body, limit=self._settings.max_text_bytes)
-        rows = read_rows(text, max_lines=self._settings.max_batch_lines)
+        most = self._settings.max_batch_lines
+        count = self._writer.count_plain(text)
+        rows = Rows(text=text, count=count) if 0 < count <= most else read_rows(text, max_lines=most)
         length = bundle_bytes(rows.text, rows.count)
         limit = self._settings.max_message_bytes - contracts.HEADROOM_BYTES
         if length > limit:
@@ -70,31 +75,15 @@ class TransformHandler:
             )
         return rows
 
+    def close(self) -> None:
+        """See `services.messages.Handler`."""
+        self._writer.close()
+
     def _write(self, rows: Rows, transaction: Transaction, *, identity: Identity) -> None:
-        key = identity.batch.encode()
-        producer = transaction.producer
-        topic = self._settings.incoming_topic
-        enricher = Enricher(rows.text, count=rows.count, identity=identity, schema_id=self._schema_id)
-        lines: list[bytes] = []
-        # Whoever reads row by row learns at the first row when the batch is complete.
-        header = [(contracts.HEADER_BATCH_ROWS, str(rows.count).encode())]
-        written = 0
-        for bundle_lines, values in enricher.blocks():
-            lines.append(bundle_lines)
-            transaction.make_room(most=max(self._queue_messages - len(values) - 1, 0))
-            first = 0
-            if not written:
-                producer.produce(topic, value=values[0], key=key, headers=header)
-                first = 1
-            produce = producer.produce
-            for value in values[first:] if first else values:
-                produce(topic, value, key)
-            written += len(values)
-        bundle = b"".join(lines)
-        del lines
+        bundle = self._writer.write(rows, transaction, identity=identity)
         self._make_room_for(bundle, transaction)
-        producer.produce(self._settings.payload_topic, value=bundle, key=key)
-        metrics.ROWS.inc(written)
+        transaction.producer.produce(self._settings.payload_topic, value=bundle, key=identity.batch)
+        metrics.ROWS.inc(rows.count)
         metrics.BYTES_OUT.inc(len(bundle))
 
     def _make_room_for(self, bundle: bytes, transaction: Transaction) -> None:
