@@ -1,0 +1,1 @@
+"""The aws target: MSK, MSK Connect, S3 and EKS."""
