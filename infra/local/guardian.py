@@ -5,6 +5,7 @@ The supervisor in turn restarts the guardian, so either can be killed.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import subprocess
@@ -18,10 +19,10 @@ def guard(folder: Path) -> None:
     Args:
         folder: the supervisor's folder, with `supervisord.conf`.
     """
-    supervisor = os.getppid()
-    descriptor = os.pidfd_open(supervisor)
-    if os.getppid() == supervisor:
-        select.select([descriptor], [], [])
+    # Not our parent's pid: if the supervisor is dead already, our parent is another process.
+    supervisor = int((folder / "supervisord.pid").read_text())
+    with contextlib.suppress(ProcessLookupError):
+        select.select([os.pidfd_open(supervisor)], [], [])
     if (folder / "stopping").exists() or not (folder / "supervisord.conf").exists():
         return
     command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(folder / "supervisord.conf")]
