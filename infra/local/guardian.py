@@ -26,7 +26,8 @@ def guard(folder: Path) -> None:
     if (folder / "stopping").exists() or not (folder / "supervisord.conf").exists():
         return
     command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(folder / "supervisord.conf")]
-    subprocess.run(command, check=True, stdin=subprocess.DEVNULL, start_new_session=True)
+    with (folder / "guardian.log").open("ab") as log:  # our own output went to the supervisor that has died
+        subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
 
 
 if __name__ == "__main__":

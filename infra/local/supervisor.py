@@ -46,7 +46,7 @@ pidfile={folder}/supervisor/supervisord.pid
 childlogdir={folder}/supervisor
 identifier=cflight-{stack}
 nocleanup=true
-
+{user}
 [rpcinterface:supervisor]
 supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
 
@@ -275,6 +275,8 @@ class SupervisorHandler(Handler[SupervisorInputs]):
                 root=_escape(_ROOT),
                 python=sys.executable,
                 guardian=GUARDIAN,
+                # Said outright, or supervisord warns of it at every start.
+                user="user=root\n" if os.getuid() == 0 else "",
             ),
         )
         if not client.running():
