@@ -97,17 +97,11 @@ def _join(common: SqlType, expression: ast.Expression, sql_type: SqlType) -> Sql
             key = _inner(key, key_item, sql_type.key, common, expression, sql_type)
             value = _inner(value, value_item, sql_type.value, common, expression, sql_type)
         return SqlMap(key, value)
-    if (
-        isinstance(expression, ast.CreateStruct)
-        and isinstance(common, SqlStruct)
-        and isinstance(sql_type, SqlStruct)
-    ):
+    if isinstance(expression, ast.CreateStruct) and isinstance(common, SqlStruct) and isinstance(sql_type, SqlStruct):
         fields = dict(common.fields)
         for name, item in expression.fields:
             kind = sql_type.field(name) or NULL
-            fields[name] = (
-                _inner(fields[name], item, kind, common, expression, sql_type) if name in fields else kind
-            )
+            fields[name] = _inner(fields[name], item, kind, common, expression, sql_type) if name in fields else kind
         return SqlStruct(tuple(fields.items()))
     joined = wider(common, sql_type)
     if joined is None:

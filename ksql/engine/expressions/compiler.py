@@ -74,8 +74,6 @@ class Binding:
     type: SqlType
 
 
-Scope = "Mapping[str, Binding]"
-
 _NATURALS: Final = {
     "+": "({0} + {1})",
     "-": "({0} - {1})",
@@ -147,6 +145,7 @@ class Compiler:
 
     scope: Mapping[str, Binding]
     functions: Registry
+    settings: Mapping[str, str] = field(default_factory=dict[str, str])
     environment: dict[str, Any] = field(default_factory=dict[str, Any])
     _counter: int = 0
     _lambda_types: list[dict[str, SqlType]] = field(default_factory=list[dict[str, SqlType]])
@@ -201,9 +200,7 @@ class Compiler:
             ]
         return self._define(lines, "whole", on_error)
 
-    def value_function(
-        self, expression: ast.Expression, sql_type: SqlType | None = None
-    ) -> Callable[[Any], Any]:
+    def value_function(self, expression: ast.Expression, sql_type: SqlType | None = None) -> Callable[[Any], Any]:
         """A function from a record to the value of one expression; it raises what the expression raises."""
         code = self.translate(expression)
         if sql_type is not None:
@@ -558,14 +555,10 @@ class Compiler:
     def _(self, expression: ast.Dereference) -> Code:
         base = self.translate(expression.base)
         if not isinstance(base.type, SqlStruct):
-            raise StatementError(
-                f"Expected STRUCT type, got: {base.type} in {format_expression(expression)}"
-            )
+            raise StatementError(f"Expected STRUCT type, got: {base.type} in {format_expression(expression)}")
         sql_type = base.type.field(expression.name)
         if sql_type is None:
-            raise StatementError(
-                f"Could not find field '{expression.name}' in '{format_expression(expression.base)}'."
-            )
+            raise StatementError(f"Could not find field '{expression.name}' in '{format_expression(expression.base)}'.")
         temporary = self._temporary()
         return Code(
             f"(None if ({temporary} := {base.source}) is None else {temporary}.get({expression.name!r}))", sql_type
@@ -580,8 +573,10 @@ class Compiler:
             )
         element = self._common(expression.items)
         if element == NULL:
-            raise StatementError("Cannot construct an array with all NULL elements (see https://github.com/"
-                                 "confluentinc/ksql/issues/4239). As a workaround, you may cast a NULL value to the desired type.")
+            raise StatementError(
+                "Cannot construct an array with all NULL elements (see https://github.com/"
+                "confluentinc/ksql/issues/4239). As a workaround, you may cast a NULL value to the desired type."
+            )
         items = ", ".join(self._as_type(item, element).source for item in expression.items)
         return Code(f"[{items}]", SqlArray(element), nullable=False)
 
@@ -595,9 +590,11 @@ class Compiler:
         key = self._common([entry[0] for entry in expression.entries])
         value = self._common([entry[1] for entry in expression.entries])
         if NULL in (key, value):
-            raise StatementError("Cannot construct a map with NULL keys or only NULL values "
-                                 "(see https://github.com/confluentinc/ksql/issues/4239). As a workaround, "
-                                 "you may cast a NULL value to the desired type.")
+            raise StatementError(
+                "Cannot construct a map with NULL keys or only NULL values "
+                "(see https://github.com/confluentinc/ksql/issues/4239). As a workaround, "
+                "you may cast a NULL value to the desired type."
+            )
         target = SqlMap(key, value)
         return self._as_type(expression, target)
 
@@ -642,9 +639,7 @@ class Compiler:
             widen = target is not None and arg.type != NULL and target != arg.type
             cast_args.append(self.cast(arg, target) if widen and target else arg)
         types = [arg.type for arg in cast_args]
-        returns = (
-            variant.returns(types) if callable(variant.returns) else resolve(variant.returns, bindings)
-        )
+        returns = variant.returns(types) if callable(variant.returns) else resolve(variant.returns, bindings)
         if returns is None:
             raise StatementError(f"The result type of {format_expression(expression)} is not known")
         implementation = variant.make(types, returns)

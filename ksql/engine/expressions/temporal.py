@@ -212,8 +212,10 @@ def _format_offset(moment: datetime, letter: str, count: int) -> str:
     sign = "-" if total < 0 else "+"
     hours, minutes = divmod(abs(total) // 60, 60)
     if letter == "O" or (letter == "Z" and count == 4):
-        return f"GMT{sign}{hours:02d}:{minutes:02d}" if count == 4 else f"GMT{sign}{hours}" + (
-            f":{minutes:02d}" if minutes else ""
+        return (
+            f"GMT{sign}{hours:02d}:{minutes:02d}"
+            if count == 4
+            else f"GMT{sign}{hours}" + (f":{minutes:02d}" if minutes else "")
         )
     if letter == "Z" and count == 5:
         return "Z" if total == 0 else f"{sign}{hours:02d}:{minutes:02d}"
@@ -293,7 +295,12 @@ def _zone_name(moment: datetime, *, full: bool) -> str:
 
 
 _NUMBER_WIDTHS: Final = {"d": 2, "H": 2, "h": 2, "k": 2, "K": 2, "m": 2, "s": 2, "D": 3}
-_NAMED_ZONES: Final = {"PST": "America/Los_Angeles", "EST": "America/New_York", "CET": "Europe/Paris", "BST": "Europe/London"}
+_NAMED_ZONES: Final = {
+    "PST": "America/Los_Angeles",
+    "EST": "America/New_York",
+    "CET": "Europe/Paris",
+    "BST": "Europe/London",
+}
 
 
 @dataclass(slots=True)
@@ -327,7 +334,9 @@ class Parsed:
         hour = self.hour
         if hour is None and self.half_day_hour is not None:
             hour = self.half_day_hour % 12 + (12 if self.afternoon else 0)
-        return (((hour or 0) * 60 + (self.minute or 0)) * 60 + (self.second or 0)) * 1000 + (self.nanos or 0) // 1_000_000
+        return (((hour or 0) * 60 + (self.minute or 0)) * 60 + (self.second or 0)) * 1000 + (
+            self.nanos or 0
+        ) // 1_000_000
 
     def millis(self, default: tzinfo) -> int:
         """Epoch milliseconds."""
@@ -503,5 +512,7 @@ def _parse_zone(text: str, position: int, part: _Part, parsed: Parsed) -> int:
     if match is None:
         raise ValueError(text)
     name = match.group()
-    parsed.tz = zone(_NAMED_ZONES.get(name.upper(), name) if part.letter == "z" else name.upper() if name in "zZ" else name)
+    parsed.tz = zone(
+        _NAMED_ZONES.get(name.upper(), name) if part.letter == "z" else name.upper() if name in "zZ" else name
+    )
     return match.end()

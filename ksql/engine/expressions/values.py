@@ -12,7 +12,6 @@ from ksql.engine.sql.formatter import format_double
 from ksql.engine.types import (
     BIGINT,
     BOOLEAN,
-
     DATE,
     DOUBLE,
     INTEGER,
@@ -88,8 +87,10 @@ def fit_decimal(value: Decimal, precision: int, scale: int) -> Decimal:
     """
     rounded = quantize(value, scale)
     if len(rounded.as_tuple().digits) > precision and abs(rounded) >= Decimal(10) ** (precision - scale):
-        raise RecordError(f"Numeric field overflow: A field with precision {precision} and scale {scale} must round "
-                          f"to an absolute value less than 10^{precision - scale}. Got {format_decimal(value)}")
+        raise RecordError(
+            f"Numeric field overflow: A field with precision {precision} and scale {scale} must round "
+            f"to an absolute value less than 10^{precision - scale}. Got {format_decimal(value)}"
+        )
     return rounded
 
 
@@ -206,7 +207,6 @@ def text_of(value: Any, sql_type: SqlType) -> str:  # noqa: ANN401
 # --- casts ---
 
 
-
 def _identity(value: Any) -> Any:  # noqa: ANN401
     return value
 
@@ -311,10 +311,7 @@ def implicitly_castable(source: SqlType, target: SqlType) -> bool:
     order = ("INTEGER", "BIGINT", "DECIMAL", "DOUBLE")
     if source.base in order and target.base in order:
         if isinstance(source, SqlDecimal) and isinstance(target, SqlDecimal):
-            return (
-                source.scale <= target.scale
-                and source.precision - source.scale <= target.precision - target.scale
-            )
+            return source.scale <= target.scale and source.precision - source.scale <= target.precision - target.scale
         if isinstance(target, SqlDecimal):
             digits = 10 if source == INTEGER else 19
             return target.precision - target.scale >= digits
@@ -326,9 +323,6 @@ def implicitly_castable(source: SqlType, target: SqlType) -> bool:
     if isinstance(source, SqlStruct) and isinstance(target, SqlStruct):
         names = [name for name, _ in source.fields]
         return names == [name for name, _ in target.fields] and all(
-            implicitly_castable(left, right)
-            for (_, left), (_, right) in zip(source.fields, target.fields, strict=True)
+            implicitly_castable(left, right) for (_, left), (_, right) in zip(source.fields, target.fields, strict=True)
         )
     return False
-
-

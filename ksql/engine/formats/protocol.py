@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from ksql.engine.metastore import FormatInfo
     from ksql.engine.schema import Column
+    from ksql.engine.types import SqlType
 
 Row = tuple[Any, ...]
 """The values of a key's or a value's columns, in the schema's order."""
@@ -75,6 +76,12 @@ class Format(Protocol):
 
     name: str
     needs_registry: bool
+    can_wrap: bool
+    """Whether a single column may lie in a record of one field."""
+    can_unwrap: bool
+    """Whether a single column may stand alone."""
+    settings: frozenset[str]
+    """Names of the properties that `FormatInfo` may have."""
 
     def validate(self, columns: Sequence[Column], info: FormatInfo, *, is_key: bool) -> None:
         """Raises StatementError when the format cannot hold these columns."""
@@ -92,6 +99,6 @@ class Format(Protocol):
         """A function from bytes to a row; it raises RecordError for what it cannot read."""
         ...
 
-    def infer(self, schema: RegisteredSchema, info: FormatInfo, *, is_key: bool) -> list[tuple[str, Any]]:
+    def infer(self, schema: RegisteredSchema, info: FormatInfo, *, is_key: bool) -> list[tuple[str, SqlType]]:
         """The names and SQL types of the columns that a registered schema stands for."""
         ...

@@ -50,7 +50,11 @@ class Pattern:
     def __str__(self) -> str:
         if self.base == "LAMBDA":
             inputs = ", ".join(map(str, self.inner[:-1]))
-            return f"LAMBDA ({inputs}) => {self.inner[-1]}" if len(self.inner) > 2 else f"LAMBDA {inputs} => {self.inner[-1]}"
+            return (
+                f"LAMBDA ({inputs}) => {self.inner[-1]}"
+                if len(self.inner) > 2
+                else f"LAMBDA {inputs} => {self.inner[-1]}"
+            )
         return f"{self.base}<{', '.join(map(str, self.inner))}>" if self.inner else self.base
 
 

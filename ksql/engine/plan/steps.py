@@ -127,9 +127,12 @@ class QueryPlan:
         sources: names of the sources that it reads, in the order of FROM.
         sink: name of the stream or table that it writes; None for a push query.
         limit: rows after which a push query ends.
+        keys: for a push query, what each column of the answer is in the key: the index of a key column, or the name of
+            a window bound; None for all others, which are null when a row is deleted.
     """
 
     step: Step
     sources: tuple[str, ...] = field(default=())
     sink: str | None = None
     limit: int | None = None
+    keys: tuple[int | str | None, ...] = ()

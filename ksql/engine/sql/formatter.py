@@ -157,13 +157,9 @@ def _(expression: ast.InList) -> str:
     return f"({format_expression(expression.value)} IN ({items}))"
 
 
-def _case(
-    operand: ast.Expression | None, whens: tuple[ast.WhenClause, ...], default: ast.Expression | None
-) -> str:
+def _case(operand: ast.Expression | None, whens: tuple[ast.WhenClause, ...], default: ast.Expression | None) -> str:
     parts = ["CASE"] if operand is None else ["CASE", format_expression(operand)]
-    parts += [
-        f"WHEN {format_expression(when.condition)} THEN {format_expression(when.result)}" for when in whens
-    ]
+    parts += [f"WHEN {format_expression(when.condition)} THEN {format_expression(when.result)}" for when in whens]
     if default is not None:
         parts.append(f"ELSE {format_expression(default)}")
     return "(" + " ".join([*parts, "END"]) + ")"
@@ -289,9 +285,7 @@ def format_query(query: ast.Query) -> str:
     lines.append(f"FROM {_table(query.source)}")
     for join in query.joins:
         within = f" {_within(join.within)}" if join.within else ""
-        lines.append(
-            f"{_JOIN_WORDS[join.type]} {_table(join.source)}{within} ON ({format_expression(join.criteria)})"
-        )
+        lines.append(f"{_JOIN_WORDS[join.type]} {_table(join.source)}{within} ON ({format_expression(join.criteria)})")
     if query.window:
         lines.append(f"WINDOW {format_window(query.window)}")
     if query.where is not None:
@@ -319,9 +313,7 @@ def _keys(keys: tuple[ast.Expression, ...]) -> str:
 def _properties(properties: tuple[tuple[str, ast.PropertyValue], ...]) -> str:
     if not properties:
         return ""
-    entries = ", ".join(
-        f"{name}={format_expression(value)}" for name, value in sorted(properties, key=lambda p: p[0])
-    )
+    entries = ", ".join(f"{name}={format_expression(value)}" for name, value in sorted(properties, key=lambda p: p[0]))
     return f" WITH ({entries})"
 
 

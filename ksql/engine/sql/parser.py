@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
@@ -99,9 +98,7 @@ _STARTS: Final = [
 ]
 _NO_ALIAS: Final = frozenset({"EMIT", "WINDOW", "PARTITION", "WITHIN", "LIMIT", "GRACE"})
 _UNITS: Final = {
-    name: plural
-    for plural in ("DAYS", "HOURS", "MINUTES", "SECONDS", "MILLISECONDS")
-    for name in (plural, plural[:-1])
+    name: plural for plural in ("DAYS", "HOURS", "MINUTES", "SECONDS", "MILLISECONDS") for name in (plural, plural[:-1])
 }
 _INTERVAL_UNITS: Final = frozenset((*_UNITS, "YEARS", "YEAR", "MONTHS", "MONTH", "WEEKS", "WEEK"))
 _COMPARISONS: Final = {
@@ -175,6 +172,16 @@ def parse_columns(text: str) -> list[ast.TableElement]:
     return elements
 
 
+def _edits(one: str, other: str) -> int:
+    """The Levenshtein distance: how many letters to insert, delete or change."""
+    row = list(range(len(other) + 1))
+    for index, letter in enumerate(one, 1):
+        diagonal, row[0] = row[0], index
+        for place, wanted in enumerate(other, 1):
+            diagonal, row[place] = row[place], min(diagonal + (letter != wanted), row[place] + 1, row[place - 1] + 1)
+    return row[-1]
+
+
 class _Parser:
     def __init__(self, text: str) -> None:
         self._text = text
@@ -231,20 +238,14 @@ class _Parser:
                 )
             else:
                 detail = f"Syntax error at or near '{token.text}' at line {line}:{column}"
-        return ParsingError(
-            f"Syntax Error\n{detail}", line=line, column=column, statement=self._statement_text(token)
-        )
+        return ParsingError(f"Syntax Error\n{detail}", line=line, column=column, statement=self._statement_text(token))
 
     _wants_identifier = False
 
     def _statement_text(self, token: Token) -> str:
         """The statement around a token, for error messages."""
         end = next(
-            (
-                t.end
-                for t in self._tokens
-                if t.start >= token.start and t.kind is TokenKind.SYMBOL and t.value == ";"
-            ),
+            (t.end for t in self._tokens if t.start >= token.start and t.kind is TokenKind.SYMBOL and t.value == ";"),
             len(self._text),
         )
         return self._text[self._statement_start : end]
@@ -255,10 +256,8 @@ class _Parser:
         first = self._token
         self._statement_start = first.start
         if first.kind is not TokenKind.WORD or first.value not in _STARTS:
-            near = difflib.get_close_matches(first.value, _STARTS, 1, 0.0)
-            raise self.error(
-                f"Unknown statement '{first.text}'\nDid you mean '{near[0] if near else 'SELECT'}'?"
-            )
+            near = min(_STARTS, key=lambda word: _edits(first.value, word))
+            raise self.error(f"Unknown statement '{first.text}'\nDid you mean '{near}'?")
         statement = self._unterminated()
         if not self._is(";"):
             if self.at_end():
@@ -570,11 +569,7 @@ class _Parser:
         if self.accept("*"):
             return ast.AllColumns(None, position)
         following, after = self._peek(), self._peek(2)
-        if (
-            self._token.kind in (TokenKind.WORD, TokenKind.QUOTED)
-            and following.value == "."
-            and after.value == "*"
-        ):
+        if self._token.kind in (TokenKind.WORD, TokenKind.QUOTED) and following.value == "." and after.value == "*":
             source = self._identifier()
             self._expect(".", "*")
             return ast.AllColumns(source, position)
@@ -894,9 +889,7 @@ class _Parser:
         return ast.CreateStruct(tuple(fields), position=position)
 
     def _name_expression(self, token: Token) -> ast.Expression:
-        name = self._identifier(
-            allow_reserved=self._peek().value == "(" and token.value in ("REPLACE", "LEFT")
-        )
+        name = self._identifier(allow_reserved=self._peek().value == "(" and token.value in ("REPLACE", "LEFT"))
         if self.accept("("):
             return self._call(name, token.position)
         if self._is(".") and self._peek().kind in (TokenKind.WORD, TokenKind.QUOTED):
@@ -948,11 +941,7 @@ class _Parser:
         return tuple(names) if names and self.accept(")") and self._is("=>") else None
 
     def _plain_argument(self, token: Token) -> ast.Expression:
-        if (
-            token.kind is TokenKind.WORD
-            and token.value in _INTERVAL_UNITS
-            and self._peek().value in (",", ")")
-        ):
+        if token.kind is TokenKind.WORD and token.value in _INTERVAL_UNITS and self._peek().value in (",", ")"):
             self._advance()
             return ast.IntervalUnitLiteral(token.value, position=token.position)
         return self.expression()
