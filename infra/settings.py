@@ -309,11 +309,6 @@ class MskSettings(Section):
         le=2375,
         description="Provisioned disk throughput of a standard broker of type 4xlarge or larger.",
     )
-    acls_required: bool = Field(
-        default=False,
-        description="Whether SCRAM users may touch only what an ACL names. Set it after the first `up`: without the "
-        "ACLs that it makes, the brokers could not replicate.",
-    )
     log_days: int = Field(default=30, ge=1, description="How long the brokers' logs are kept.")
 
     @model_validator(mode="after")
@@ -328,8 +323,24 @@ class MskSettings(Section):
         return self
 
 
+class MskWorkerSettings(Section):
+    """The workers of a sink."""
+
+    mcus: Literal[1, 2, 4, 8] = Field(default=1, description="Size of a worker: 1 vCPU and 4 GiB each.")
+    workers: int = Field(default=1, ge=1, le=10, description="Workers, at least.")
+    max_workers: int | None = Field(
+        default=None, ge=1, le=10, description="Workers at most: they are scaled with their CPU use. None: no scaling."
+    )
+
+    @model_validator(mode="after")
+    def _order(self) -> MskWorkerSettings:
+        if self.max_workers is not None and self.max_workers < self.workers:
+            raise ValueError(f"maxWorkers {self.max_workers} is less than workers {self.workers}")
+        return self
+
+
 class MskConnectSettings(Section):
-    """The sinks' workers: MSK Connect. Every sink has its own."""
+    """The sinks: MSK Connect, where every sink has workers of its own."""
 
     plugin: Literal["embedded", "confluent"] = Field(
         default="embedded", description="`embedded`: the plug-in in `connectors/`; `confluent`: the one in `pluginZip`."
@@ -338,10 +349,8 @@ class MskConnectSettings(Section):
         default=None,
         description="ZIP of the Confluent S3 sink and the Confluent Avro converter; only with `plugin: confluent`.",
     )
-    mcus: Literal[1, 2, 4, 8] = Field(default=1, description="Size of a worker: 1 vCPU and 4 GiB each.")
-    workers: int = Field(default=1, ge=1, le=10, description="Workers of a sink, at least.")
-    max_workers: int = Field(
-        default=1, ge=1, le=10, description="Workers of a sink at most; more than `workers`: scaled with their CPU use."
+    sinks: dict[str, MskWorkerSettings] = Field(
+        default_factory=dict, description="By the name of a sink in `connectors/`: its workers, if not one of 1 MCU."
     )
     log_days: int = Field(default=30, ge=1, description="How long the workers' logs are kept.")
 
@@ -349,8 +358,6 @@ class MskConnectSettings(Section):
     def _consistent(self) -> MskConnectSettings:
         if (self.plugin == "confluent") != (self.plugin_zip is not None):
             raise ValueError(f"plugin: {self.plugin} and pluginZip do not go together")
-        if self.max_workers < self.workers:
-            raise ValueError(f"maxWorkers {self.max_workers} is less than workers {self.workers}")
         return self
 
 
@@ -427,6 +434,12 @@ class AwsSettings(Section):
     buckets: AwsBucketSettings = Field(default=AwsBucketSettings(), description=AwsBucketSettings.__doc__)
     images: AwsImageSettings = Field(default=AwsImageSettings(), description=AwsImageSettings.__doc__)
     ingest: AwsIngestSettings = Field(default=AwsIngestSettings(), description=AwsIngestSettings.__doc__)
+    registry_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^\s/?#]+[^\s?#]*$",
+        description="A schema registry that is there already, its Confluent-compatible API; needed with "
+        "`kafka.kind: serverless`, as the stack's own logs in to Kafka with SCRAM.",
+    )
 
 
 # A repository, and a tag or a digest or both: "ghcr.io/cflight/cflight:0.1.0@sha256:…".
