@@ -1,0 +1,26 @@
+"""The example of docs/testing.md: how an engineer tests against a stack."""
+
+import pytest
+
+pytestmark = pytest.mark.integration
+
+# [example]
+CSV = "LHR,IST,2020-08-01,169.99,Y\nLHR,IST,2020-08-02,89.50,Y\nLHR,IST,2020-08-02,free,Y\n"
+
+
+def test_the_cheapest_quote_reaches_its_bucket(cflight_stack):
+    stack = cflight_stack
+    [accepted] = stack.send([CSV])
+    batch = stack.batch_id(accepted)
+
+    quote = stack.wait_for(f"the quote of {batch}", lambda: stack.quote(batch), seconds=60)
+    assert quote.value["CHEAPEST_QUOTE"] == 89.50
+
+    [letter] = stack.wait_for("the reject", lambda: stack.records("cflight.incoming.dlq", key=batch))
+    assert (letter.value, letter.headers["error.reason"]) == (b"LHR,IST,2020-08-02,free,Y", "price")
+
+    objects = stack.wait_for("an object", lambda: stack.objects(stack.endpoints.quotes_bucket), seconds=60)
+    assert quote.value in [record for stored in objects for record in stack.buckets.records(stored)]
+
+
+# [/example]
