@@ -1,1 +1,0 @@
-"""Scalar functions."""
