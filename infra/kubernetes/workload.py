@@ -12,6 +12,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 import pulumi
+from pulumi_kubernetes.apps.v1 import (
+    StatefulSet,
+    StatefulSetPersistentVolumeClaimRetentionPolicyArgs,
+    StatefulSetSpecArgs,
+)
 from pulumi_kubernetes.core.v1 import (
     CapabilitiesArgs,
     ConfigMap,
@@ -28,6 +33,8 @@ from pulumi_kubernetes.core.v1 import (
     LifecycleArgs,
     LifecycleHandlerArgs,
     LocalObjectReferenceArgs,
+    PersistentVolumeClaimArgs,
+    PersistentVolumeClaimSpecArgs,
     PodSecurityContextArgs,
     PodSpecArgs,
     PodTemplateSpecArgs,
@@ -48,6 +55,7 @@ from pulumi_kubernetes.core.v1 import (
     VolumeArgs,
     VolumeMountArgs,
     VolumeProjectionArgs,
+    VolumeResourceRequirementsArgs,
 )
 from pulumi_kubernetes.meta.v1 import LabelSelectorArgs, ObjectMetaArgs
 from pulumi_kubernetes.policy.v1 import PodDisruptionBudget, PodDisruptionBudgetSpecArgs
@@ -314,6 +322,53 @@ def cluster_service(
             ],
         ),
         opts=place.options(parent=parent),
+    )
+
+
+def stateful_set(
+    name: str,
+    *,
+    place: Place,
+    pods: Pods,
+    volume: str,
+    storage: str,
+    parent: pulumi.Resource,
+    after: Sequence[pulumi.Resource],
+) -> StatefulSet:
+    """Declare a single pod with a disk that stays when the pod goes.
+
+    Args:
+        name: the component's name, and its headless service's.
+        place: where it is put.
+        pods: what the pod is made from.
+        volume: the disk's name in the pod.
+        storage: its size, as a Kubernetes quantity.
+        parent: the component.
+        after: what must be there before.
+    """
+    claim = PersistentVolumeClaimArgs(
+        metadata=ObjectMetaArgs(name=volume, labels=place.labels(name)),
+        spec=PersistentVolumeClaimSpecArgs(
+            access_modes=["ReadWriteOnce"],
+            storage_class_name=place.settings.volumes.storage_class,
+            resources=VolumeResourceRequirementsArgs(requests={"storage": storage}),
+        ),
+    )
+    return StatefulSet(
+        name,
+        metadata=place.metadata(name, component=name),
+        spec=StatefulSetSpecArgs(
+            replicas=1,
+            service_name=name,
+            selector=LabelSelectorArgs(match_labels=dict(pods.labels)),
+            template=pods.template,
+            volume_claim_templates=[claim],
+            persistent_volume_claim_retention_policy=StatefulSetPersistentVolumeClaimRetentionPolicyArgs(
+                when_deleted="Retain" if place.keep_data else "Delete", when_scaled="Retain"
+            ),
+            revision_history_limit=3,
+        ),
+        opts=place.options(parent=parent, after=after),
     )
 
 
