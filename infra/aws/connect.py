@@ -21,6 +21,7 @@ from pulumi_aws import cloudwatch, iam, mskconnect, s3
 from infra.aws.plugin import plugin_zip
 from infra.aws.policies import sink_worker, trust
 from infra.memory import GIB, connect_memory
+from infra.settings import MskWorkerSettings
 from infra.sinks import check_heap, for_embedded_plugin
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ class Connect(pulumi.ComponentResource):
             name=name,
             description=f"Sink {sink.name} of {stack.prefix}",
             kafkaconnect_version=VERSION,
-            capacity=capacity(stack),
+            capacity=capacity(stack.aws.connect.sinks.get(sink.name, MskWorkerSettings())),
             connector_configuration=pulumi.Output.all(bucket.bucket, registry_url).apply(
                 lambda values: sink_config(sink, stack=stack, bucket=values[0], registry_url=values[1])
             ),
@@ -275,24 +276,23 @@ def worker_properties() -> str:
     return "".join(f"{name}={value}\n" for name, value in properties.items())
 
 
-def capacity(stack: Stack) -> mskconnect.ConnectorCapacityArgs:
-    """Return the workers of a sink: as many as set, or scaled between two numbers.
+def capacity(workers: MskWorkerSettings) -> mskconnect.ConnectorCapacityArgs:
+    """Return a sink's workers: as many as set, or scaled between two numbers.
 
     Args:
-        stack: the stack.
+        workers: the settings.
     """
-    settings = stack.aws.connect
-    if settings.max_workers == settings.workers:
+    if workers.max_workers is None:
         return mskconnect.ConnectorCapacityArgs(
             provisioned_capacity=mskconnect.ConnectorCapacityProvisionedCapacityArgs(
-                mcu_count=settings.mcus, worker_count=settings.workers
+                mcu_count=workers.mcus, worker_count=workers.workers
             )
         )
     return mskconnect.ConnectorCapacityArgs(
         autoscaling=mskconnect.ConnectorCapacityAutoscalingArgs(
-            mcu_count=settings.mcus,
-            min_worker_count=settings.workers,
-            max_worker_count=settings.max_workers,
+            mcu_count=workers.mcus,
+            min_worker_count=workers.workers,
+            max_worker_count=workers.max_workers,
             scale_in_policy=mskconnect.ConnectorCapacityAutoscalingScaleInPolicyArgs(
                 cpu_utilization_percentage=_SCALE_IN_PERCENT
             ),
@@ -313,14 +313,13 @@ def check_sink(sink: Sink, *, stack: Stack) -> None:
     Raises:
         SizingError: they do not; the message holds the sum.
     """
-    settings = stack.aws.connect
+    workers = stack.aws.connect.sinks.get(sink.name, MskWorkerSettings())
     check_heap(
         [sink],
         partitions=stack.settings.topics.partitions,
-        workers=settings.workers,
-        heap=connect_memory(settings.mcus * MCU_MEMORY).heap,
+        workers=workers.workers,
+        heap=connect_memory(workers.mcus * MCU_MEMORY).heap,
         fetch=_FETCH_BYTES,
-        where="cflight:aws.connect",
-        remedy="Set `mcus` or `workers` higher, or the sink's `partSize` or `tasksMax` lower; "
-        "`python -m infra.aws.sizing` tells what fits.",
+        where=f"cflight:aws.connect.sinks.{sink.name}",
+        remedy=f"Set `mcus` or `workers` there higher, or `partSize` or `tasksMax` of cflight:sinks.{sink.name} lower.",
     )

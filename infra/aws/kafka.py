@@ -298,7 +298,10 @@ def server_properties(stack: Stack) -> str:
         "num.partitions": str(stack.settings.topics.partitions),
         "message.max.bytes": limit,
         "log.retention.hours": str(stack.settings.topics.retention_hours),
-        "allow.everyone.if.no.acl.found": "false" if settings.acls_required else "true",
+        # MSK's own default, said aloud: with "false", brokers could not replicate before the first ACLs are made. Every
+        # topic and group of the platform has ACLs, so SCRAM users see of them only what is theirs; services and sinks
+        # come with IAM, which asks no ACL.
+        "allow.everyone.if.no.acl.found": "true",
     }
     if settings.kind == "standard":
         properties |= {
@@ -348,6 +351,12 @@ def _check_serverless(stack: Stack) -> None:
             "ksqlDB logs in with SCRAM, which a serverless cluster has not",
             where="cflight:aws.kafka.kind",
             remedy="Set cflight:cheapestEngine to service, or cflight:aws.kafka.kind to standard.",
+        )
+    if stack.aws.registry_url is None:
+        raise SettingsError(
+            "the stack's own registry logs in with SCRAM, which a serverless cluster has not",
+            where="cflight:aws.registryUrl",
+            remedy="Set it to a registry that is there already, or cflight:aws.kafka.kind to standard or express.",
         )
     longest = max(settings.topics.retention_hours, settings.topics.dead_letter_retention_hours)
     if longest > _SERVERLESS_RETENTION_HOURS:

@@ -61,13 +61,16 @@ class Network(pulumi.ComponentResource):
         endpoints: the interface endpoints of AWS's services, or the VPC's addresses where it was adopted.
         s3: the addresses of S3.
         internet: everything else, where there is a way to it.
+        anyone: all addresses.
     """
 
     def __init__(self, stack: Stack) -> None:
         super().__init__("cflight:aws:Network", "network", {}, stack.within())
         self._stack = stack
+        self._edges: set[str] = set()
         settings = stack.aws.network
         self.public_subnet_ids: list[pulumi.Input[str]] = []
+        self.anyone = Party(name="anyone", cidr="0.0.0.0/0")
         if settings.existing is not None:
             self._adopt(settings.existing)
         else:
@@ -116,6 +119,10 @@ class Network(pulumi.ComponentResource):
         spans = [(ports[0], ports[-1])] if isinstance(ports, range) else [(port, port) for port in ports]
         for first, last in spans:
             name = f"{source.name}-to-{target.name}-{protocol}-{first}"
+            # Two reasons for the same edge are one rule.
+            if name in self._edges:
+                continue
+            self._edges.add(name)
             if source.group is not None:
                 vpc.SecurityGroupEgressRule(
                     f"{name}-out",
@@ -158,11 +165,11 @@ class Network(pulumi.ComponentResource):
         self.vpc_id: pulumi.Input[str] = existing.vpc_id
         self.private_subnet_ids: list[pulumi.Input[str]] = list(existing.private_subnet_ids)
         self.public_subnet_ids = list(existing.public_subnet_ids)
-        found = ec2.get_vpc_output(id=existing.vpc_id, opts=pulumi.InvokeOutputOptions(provider=self._stack.provider))
-        self.cidr: pulumi.Input[str] = found.cidr_block
+        found = ec2.get_vpc(id=existing.vpc_id, opts=pulumi.InvokeOptions(provider=self._stack.provider))
+        self.cidr = found.cidr_block
         self.endpoints = Party(name="vpc", cidr=self.cidr)
         # Whether and how the adopted network reaches the internet is its owner's affair; nodes may try.
-        self.internet: Party | None = Party(name="internet", cidr="0.0.0.0/0")
+        self.internet: Party | None = self.anyone
 
     def _create(self, settings: NewNetworkSettings) -> None:
         stack = self._stack
@@ -212,7 +219,7 @@ class Network(pulumi.ComponentResource):
                     nat_gateway_id=nats[zone % len(nats)].id,
                     opts=stack.opts(self),
                 )
-        self.internet = Party(name="internet", cidr="0.0.0.0/0") if nats else None
+        self.internet = self.anyone if nats else None
         self._endpoints(settings, tables)
         self._flow_log(settings)
 
@@ -258,7 +265,7 @@ class Network(pulumi.ComponentResource):
     def _endpoints(self, settings: NewNetworkSettings, tables: list[ec2.RouteTable]) -> None:
         stack = self._stack
         if not settings.endpoints:
-            self.endpoints = Party(name="aws", cidr="0.0.0.0/0")
+            self.endpoints = self.anyone
             return
         ec2.VpcEndpoint(
             f"{stack.prefix}-s3",
