@@ -195,8 +195,8 @@ class _Run:
     # --- running ---
 
     def execute(self) -> None:
-        self._register_topics()
         statements = parse("\n".join(self.case["statements"]))
+        self._register_topics(statements)
         queries = [item for item in statements if isinstance(item, ast.QueryStatement)]
         pushes = [item for item in queries if item.query.emit is not None]
         for statement in statements:
@@ -212,26 +212,45 @@ class _Run:
                 self._pull(statement)
         self._order_answers(statements)
 
-    def _register_topics(self) -> None:
-        for topic in self.case.get("topics", []):
-            if isinstance(topic, str):
-                continue
-            for side in ("key", "value"):
-                schema = topic.get(f"{side}Schema")
-                form = str(topic.get(f"{side}Format") or topic.get("format") or "AVRO").upper()
-                if schema is None:
-                    continue
-                if form.startswith("PROTOBUF") or isinstance(schema, str) and "syntax" in schema:
-                    kind, text = "PROTOBUF", schema
-                elif form == "AVRO":
-                    kind, text = "AVRO", json.dumps(schema, default=_plain_number)
-                elif form in ("JSON", "JSON_SR"):
-                    kind, text = "JSON", json.dumps(schema, default=_plain_number)
+    def _register_topics(self, statements: Sequence[ast.Statement]) -> None:
+        """Registers schemas in the order in which ksqlDB's tests make topics: those of statements first."""
+        topics = {topic["name"]: topic for topic in self.case.get("topics", []) if isinstance(topic, dict)}
+        for statement in statements:
+            if isinstance(statement, ast.CreateSource):
+                name = str(dict(statement.properties)["KAFKA_TOPIC"].value) if "KAFKA_TOPIC" in dict(statement.properties) else ""
+                if name in topics:
+                    self._register_topic(topics.pop(name))
                 else:
-                    continue
-                self.registry.register(
-                    f"{topic['name']}-{side}", type=kind, text=text, schema_id=topic.get(f"{side}SchemaId")
-                )
+                    self._register_columns(statement)
+        for topic in topics.values():
+            self._register_topic(topic)
+
+    def _register_columns(self, statement: ast.CreateSource) -> None:
+        try:
+            source = create_source(statement, self.context)
+        except KsqlError:
+            return
+        for side, info, columns in (
+            ("key", source.key_format, source.schema.key),
+            ("value", source.value_format, source.schema.value),
+        ):
+            schema = format_for(info).schema(columns, info) if columns else None
+            if schema is not None:
+                self.registry.register(f"{source.topic}-{side}", type=schema[0], text=schema[1])
+
+    def _register_topic(self, topic: dict[str, Any]) -> None:
+        for side in ("key", "value"):
+            schema = topic.get(f"{side}Schema")
+            if schema is None:
+                continue
+            form = str(topic.get(f"{side}Format") or topic.get("format") or "AVRO").upper()
+            if isinstance(schema, str):
+                kind, text = "PROTOBUF", schema
+            else:
+                kind, text = "AVRO" if form == "AVRO" else "JSON", json.dumps(schema, default=_plain_number)
+            self.registry.register(
+                f"{topic['name']}-{side}", type=kind, text=text, schema_id=topic.get(f"{side}SchemaId")
+            )
 
     def _statement(self, statement: ast.Statement) -> None:  # noqa: C901
         if isinstance(statement, ast.CreateSource):
@@ -253,7 +272,6 @@ class _Run:
             self.answers.append(None)
         elif isinstance(statement, ast.InsertValues):
             self._insert(statement)
-            self.answers.append(None)
         elif isinstance(statement, ast.CreateType):
             self.metastore.types[statement.name] = resolve_type(statement.type, self.metastore.types)
             self.answers.append(None)
@@ -335,14 +353,17 @@ class _Run:
         if query is None or query.topology.materialized is None:
             raise Unsupported("A pull query on this table")
         rows = [{"row": {"columns": list(row)}} for row in pull.rows(query.topology.materialized, query.state)]
-        header = {"header": {"schema": str(pull.schema)}}
-        self._pull_answers.append((statement, [header, *rows]))
+        answer = [{"header": {"schema": str(pull.schema)}}, *rows]
+        if pull.keys is None:
+            self._scans.append(answer)
+        self._pull_answers.append((statement, answer))
 
     def _order_answers(self, statements: Sequence[ast.Statement]) -> None:
         answers: list[list[dict[str, Any]] | None] = []
         for statement in statements:
             if not isinstance(statement, ast.QueryStatement):
-                answers.append(None)
+                if not isinstance(statement, (ast.InsertValues, ast.SetProperty)):
+                    answers.append(None)
                 continue
             for item, header, rows, limit in self._push_answers:
                 if item is statement:
@@ -394,8 +415,12 @@ class _Run:
             wanted = expected["query"]
             if answer is None or len(answer) != len(wanted):
                 raise Difference(f"answer {_short(answer)}, expected {_short(wanted)}")
+            answer = self._in_order(answer, wanted)
             for have, want in zip(answer, wanted, strict=True):
-                if "row" in want:
+                if "header" in want:
+                    if have.get("header", {}).get("schema") != want["header"]["schema"]:
+                        raise Difference(f"{_short(have)}, expected {_short(want)}")
+                elif "row" in want:
                     have_row, want_row = have.get("row", {}), want["row"]
                     exact = self._exact
                     if not _equal(have_row.get("columns"), want_row["columns"], exact=exact) or bool(
@@ -404,6 +429,28 @@ class _Run:
                         raise Difference(f"row {_short(have)}, expected {_short(want)}")
                 elif have != want:
                     raise Difference(f"{_short(have)}, expected {_short(want)}")
+
+    def _in_order(self, answer: list[Any], wanted: list[Any]) -> list[Any]:
+        """The rows of a table scan in the order that is wanted: ksqlDB gives them partition by partition."""
+        if not any(answer is item for item in self._scans):
+            return answer
+        rest = [item for item in answer if "row" in item]
+        out = [item for item in answer if "row" not in item]
+        for want in wanted:
+            if "row" not in want:
+                continue
+            found = next(
+                (item for item in rest if _equal(item["row"]["columns"], want["row"]["columns"], exact=self._exact)), None
+            )
+            if found is None:
+                return answer
+            rest.remove(found)
+            out.append(found)
+        return out
+
+    @property
+    def _scans(self) -> list[Any]:
+        return self.__dict__.setdefault("scans", [])
 
     @property
     def _exact(self) -> bool:

@@ -95,6 +95,8 @@ _EQUALITY: Final = frozenset(
         ast.ComparisonOp.IS_NOT_DISTINCT_FROM,
     }
 )
+_NO_KEY: Final = (None,) * 256
+"""The columns of a null key."""
 _MAGIC_TIMES: Final = frozenset({"ROWTIME", *WINDOW_BOUNDS})
 
 
@@ -182,7 +184,7 @@ class Compiler:
         tuple_source = "(" + ", ".join(sources) + ("," if len(sources) == 1 else "") + ")"
         lines = [
             "def whole(r):",
-            "    k = r.key; v = r.value",
+            "    k = r.key or no_key; v = r.value",
             "    try:",
             f"        return {tuple_source}",
             "    except Exception:",
@@ -191,7 +193,7 @@ class Compiler:
         for index, source in enumerate(sources):
             lines += [
                 f"def part{index}(r):",
-                "    k = r.key; v = r.value",
+                "    k = r.key or no_key; v = r.value",
                 "    try:",
                 f"        return {source}",
                 "    except Exception as error:",
@@ -205,7 +207,7 @@ class Compiler:
         code = self.translate(expression)
         if sql_type is not None:
             code = self.cast(code, sql_type)
-        lines = ["def whole(r):", "    k = r.key; v = r.value", f"    return {code.source}"]
+        lines = ["def whole(r):", "    k = r.key or no_key; v = r.value", f"    return {code.source}"]
         return self._define(lines, "whole", None)
 
     def predicate(
@@ -215,7 +217,7 @@ class Compiler:
         code = self.translate(expression)
         lines = [
             "def whole(r):",
-            "    k = r.key; v = r.value",
+            "    k = r.key or no_key; v = r.value",
             "    try:",
             f"        return {code.source} is True",
             "    except Exception as error:",
@@ -227,7 +229,7 @@ class Compiler:
     def _define(
         self, lines: list[str], name: str, on_error: Callable[[Exception], None] | None
     ) -> Callable[[Any], Any]:
-        namespace = {**self.environment, "failed": on_error or (lambda _error: None)}
+        namespace = {**self.environment, "no_key": _NO_KEY, "failed": on_error or (lambda _error: None)}
         exec(compile("\n".join(lines), "<expression>", "exec"), namespace)  # noqa: S102 - our own source only
         return namespace[name]
 

@@ -166,6 +166,27 @@ def parse_boolean(text: str) -> bool:
     return text.strip().lower() in _TRUE_WORDS
 
 
+def java_hash(text: str) -> int:
+    """The hash code of a Java string."""
+    code = 0
+    for unit in memoryview(text.encode("utf-16-le")).cast("H"):
+        code = (code * 31 + unit) & 0xFFFFFFFF
+    return code
+
+
+def java_order(entries: dict[Any, Any]) -> list[tuple[Any, Any]]:
+    """A map's entries in the order in which a Java HashMap gives them; functions that fold a map depend on it."""
+    size = 16
+    while len(entries) > size * 0.75:
+        size *= 2
+
+    def bucket(entry: tuple[Any, Any]) -> int:
+        code = java_hash(entry[0]) if isinstance(entry[0], str) else hash(entry[0]) & 0xFFFFFFFF
+        return (code ^ (code >> 16)) & (size - 1)
+
+    return sorted(entries.items(), key=bucket)
+
+
 def like_pattern(pattern: str, escape: str | None) -> str:
     """The regular expression of a LIKE pattern."""
     import re

@@ -263,8 +263,17 @@ def _writer(sql_type: SqlType, schema: Schema) -> Callable[[Any], Any]:
         fields_writers = [
             (name, _nullable(_writer(field, by_name[name]))) for name, field in sql_type.fields if name in by_name
         ]
-        return lambda value: {name: write(value.get(name)) for name, write in fields_writers}
+        required = {name for name, kind in by_name.items() if not _accepts_null(kind)}
+        return lambda value: {
+            name: written
+            for name, write in fields_writers
+            if (written := write(value.get(name))) is not None or name not in required
+        }
     return _identity
+
+
+def _accepts_null(schema: Schema) -> bool:
+    return schema == "null" or (isinstance(schema, list) and "null" in schema)
 
 
 def _nullable(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -377,7 +386,7 @@ class AvroFormat:
         def prepare() -> tuple[bytes, Any, list[tuple[str, Callable[[Any], Any]]], Callable[[Any], Any]]:
             text = schema
             if configured is None:
-                schema_id = context.registry.register(context.subject, type="AVRO", text=json.dumps(schema, separators=(",", ":")))
+                schema_id = context.registry.register(context.subject, type="AVRO", text=self.schema(columns, info)[1])
             else:
                 schema_id = int(configured)
                 text = json.loads(context.registry.by_id(schema_id).text)
@@ -390,9 +399,11 @@ class AvroFormat:
                 for column in columns
                 if column.name in by_name
             ]
+            required.update(name for name, kind in by_name.items() if not _accepts_null(kind))
             return _HEADER.pack(0, schema_id), parsed, fields, _identity
 
         names = [column.name for column in columns]
+        required: set[str] = set()
 
         def serialize(row: Row) -> bytes | None:
             if not state:
@@ -405,6 +416,9 @@ class AvroFormat:
             else:
                 values = dict(zip(names, row, strict=True))
                 datum = {name: write(values[name]) for name, write in fields}
+                if required:
+                    # A schema from elsewhere may have defaults where SQL has nulls.
+                    datum = {name: value for name, value in datum.items() if value is not None or name not in required}
             buffer = io.BytesIO()
             buffer.write(header)
             try:
@@ -441,6 +455,10 @@ class AvroFormat:
                 raise RecordError(f"Cannot be read as Avro: {error}") from error
 
         return deserialize
+
+    def schema(self, columns: Sequence[Column], info: FormatInfo) -> tuple[str, str]:
+        """See Format."""
+        return "AVRO", json.dumps(avro_schema(columns, info), separators=(",", ":"))
 
     def infer(self, schema: RegisteredSchema, info: FormatInfo, *, is_key: bool) -> list[tuple[str, SqlType]]:
         """See Format."""

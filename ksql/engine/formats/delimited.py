@@ -99,11 +99,20 @@ class DelimitedFormat:
         delimiter = info.get("delimiter") or ","
         special = (delimiter, '"', "\n", "\r")
 
+        def quoted(text: str, *, first: bool) -> bool:
+            # When commons-csv quotes: odd characters at the ends, and what would be read otherwise.
+            if not text:
+                return first
+            head = text[0]
+            if head <= "#" or text[-1] <= " " or (first and not (head.isascii() and head.isalnum())):
+                return True
+            return any(char in text for char in special)
+
         def serialize(row: Row) -> bytes | None:
             parts: list[str] = []
             for write, value in zip(writers, row, strict=True):
                 text = "" if value is None else write(value)
-                if any(char in text for char in special) or (value is not None and text == ""):
+                if value is not None and quoted(text, first=not parts):
                     text = '"' + text.replace('"', '""') + '"'
                 parts.append(text)
             return delimiter.join(parts).encode()
@@ -135,6 +144,10 @@ class DelimitedFormat:
             )
 
         return deserialize
+
+    def schema(self, _columns: Sequence[Column], _info: FormatInfo) -> tuple[str, str] | None:
+        """See Format."""
+        return None
 
     def infer(
         self, _schema: RegisteredSchema, _info: FormatInfo, *, is_key: bool  # noqa: ARG002

@@ -320,6 +320,10 @@ class JsonFormat:
 
         return deserialize
 
+    def schema(self, _columns: Sequence[Column], _info: FormatInfo) -> tuple[str, str] | None:
+        """See Format."""
+        return None
+
     def infer(
         self, _schema: RegisteredSchema, _info: FormatInfo, *, is_key: bool  # noqa: ARG002
     ) -> list[tuple[str, SqlType]]:
@@ -346,7 +350,7 @@ class JsonSchemaFormat(JsonFormat):
     ) -> Callable[[Row], bytes | None]:
         """See Format."""
         plain = super().serializer(columns, info, context)
-        schema = json.dumps(json_schema(columns, wrap=info.wrap or len(columns) != 1))
+        _, schema = self.schema(columns, info)
         header: bytes | None = None
 
         def serialize(row: Row) -> bytes | None:
@@ -378,6 +382,10 @@ class JsonSchemaFormat(JsonFormat):
             return plain(data[5:])
 
         return deserialize
+
+    def schema(self, columns: Sequence[Column], info: FormatInfo) -> tuple[str, str]:
+        """See Format."""
+        return "JSON", json.dumps(json_schema(columns, wrap=info.wrap or len(columns) != 1), separators=(",", ":"))
 
     def infer(self, schema: RegisteredSchema, info: FormatInfo, *, is_key: bool) -> list[tuple[str, SqlType]]:
         """See Format."""

@@ -79,6 +79,10 @@ class KafkaFormat:
 
         return read
 
+    def schema(self, _columns: Sequence[Column], _info: FormatInfo) -> tuple[str, str] | None:
+        """See Format."""
+        return None
+
     def infer(
         self, _schema: RegisteredSchema, _info: FormatInfo, *, is_key: bool  # noqa: ARG002
     ) -> list[tuple[str, SqlType]]:
@@ -118,6 +122,10 @@ class NoneFormat:
     ) -> Callable[[bytes], Row | None]:
         """See Format."""
         return lambda _data: None
+
+    def schema(self, _columns: Sequence[Column], _info: FormatInfo) -> tuple[str, str] | None:
+        """See Format."""
+        return None
 
     def infer(
         self, _schema: RegisteredSchema, _info: FormatInfo, *, is_key: bool  # noqa: ARG002

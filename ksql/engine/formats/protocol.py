@@ -99,6 +99,10 @@ class Format(Protocol):
         """A function from bytes to a row; it raises RecordError for what it cannot read."""
         ...
 
+    def schema(self, columns: Sequence[Column], info: FormatInfo) -> tuple[str, str] | None:
+        """Type and text of the schema that these columns have in the registry; None without one."""
+        ...
+
     def infer(self, schema: RegisteredSchema, info: FormatInfo, *, is_key: bool) -> list[tuple[str, SqlType]]:
         """The names and SQL types of the columns that a registered schema stands for."""
         ...

@@ -137,12 +137,12 @@ def _literal(expression: ast.Expression) -> Any:  # noqa: ANN401
 
 
 
-def _aggregate(
+def aggregate_function(
     name: str,
     description: str,
     *variants: tuple[str, int, str | Callable[[Sequence[SqlType]], SqlType], Callable[..., Any]],
     registry: Registry = SCALARS,
-) -> None:
+) -> Function:
     """Registers an aggregate function; a variant is parameters, number of literals, result and factory.
 
     A factory gets the arguments' types and the result's type, and gives a function of the engine's settings and the
@@ -158,7 +158,9 @@ def _aggregate(
         )
         for parameters, literals, returns, factory in variants
     ]
-    registry.add(Function(name, FunctionKind.AGGREGATE, "AGGREGATE", description, made))
+    function = Function(name, FunctionKind.AGGREGATE, "AGGREGATE", description, made)
+    registry.add(function)
+    return function
 
 
 def _same(state: Any) -> Any:  # noqa: ANN401
@@ -567,56 +569,56 @@ def register() -> None:
     """Registers all aggregate functions."""
     numbers = ("INT", "BIGINT", "DECIMAL", "DOUBLE")
     orderable = (*numbers, "STRING", "BYTES", "DATE", "TIME", "TIMESTAMP")
-    _aggregate(
+    aggregate_function(
         "COUNT",
         "Counts the rows, or the rows whose value is not null.",
         ("", 0, "BIGINT", _simple(_count_rows)),
         ("T val", 0, "BIGINT", _simple(_count)),
     )
-    _aggregate("SUM", "Sums the values of a column.", *((f"{t} val", 0, _first, _simple(_sum)) for t in numbers))
-    _aggregate(
+    aggregate_function("SUM", "Sums the values of a column.", *((f"{t} val", 0, _first, _simple(_sum)) for t in numbers))
+    aggregate_function(
         "AVG", "The average of a column's values.", *((f"{t} val", 0, "DOUBLE", _simple(_average)) for t in ("INT", "BIGINT", "DOUBLE"))
     )
-    _aggregate(
+    aggregate_function(
         "STDDEV_SAMPLE",
         "The sample standard deviation of a column's values.",
         *((f"{t} val", 0, "DOUBLE", _simple(_deviation(root=True))) for t in ("INT", "BIGINT", "DOUBLE")),
     )
-    _aggregate(
+    aggregate_function(
         "STDDEV_SAMP",
         "The sample variance of a column's values; STDDEV_SAMPLE has the deviation.",
         *((f"{t} val", 0, "DOUBLE", _simple(_deviation(root=False))) for t in ("INT", "BIGINT", "DOUBLE")),
     )
-    _aggregate(
+    aggregate_function(
         "CORRELATION",
         "Pearson's correlation coefficient of two columns.",
         *((f"{t} x, {t} y", 0, "DOUBLE", _simple(_correlation)) for t in ("INT", "BIGINT", "DOUBLE")),
     )
-    _aggregate("MIN", "The smallest value of a column.", *((f"{t} val", 0, _first, _simple(_minimum)) for t in orderable))
-    _aggregate("MAX", "The largest value of a column.", *((f"{t} val", 0, _first, _simple(_maximum)) for t in orderable))
-    _aggregate(
+    aggregate_function("MIN", "The smallest value of a column.", *((f"{t} val", 0, _first, _simple(_minimum)) for t in orderable))
+    aggregate_function("MAX", "The largest value of a column.", *((f"{t} val", 0, _first, _simple(_maximum)) for t in orderable))
+    aggregate_function(
         "TOPK",
         "The k largest values of a column, with other columns of their rows.",
         *((f"{t} val, INT k", 1, _top_type, _top) for t in orderable),
         *((f"{t} sortColVal, ANY... otherColVals, INT k", 1, _top_type, _top) for t in orderable),
     )
-    _aggregate(
+    aggregate_function(
         "TOPKDISTINCT",
         "The k largest distinct values of a column.",
         *((f"{t} val, INT k", 1, _first_array, _top_distinct) for t in orderable),
     )
-    _aggregate("COLLECT_LIST", "All values of a column, at most 1000.", ("T val", 0, _first_array, _collect_list))
-    _aggregate("COLLECT_SET", "The distinct values of a column, at most 1000.", ("T val", 0, _first_array, _collect_set))
-    _aggregate("HISTOGRAM", "How often each text occurs.", ("STRING val", 0, "MAP<STRING, BIGINT>", _simple(_histogram)))
-    _aggregate("COUNT_DISTINCT", "The number of distinct values.", ("T val", 0, "BIGINT", _simple(_count_distinct)))
-    _aggregate("ATTR", "The value that all rows of the group have, or null.", ("T val", 0, _first, _simple(_attribute)))
-    _aggregate(
+    aggregate_function("COLLECT_LIST", "All values of a column, at most 1000.", ("T val", 0, _first_array, _collect_list))
+    aggregate_function("COLLECT_SET", "The distinct values of a column, at most 1000.", ("T val", 0, _first_array, _collect_set))
+    aggregate_function("HISTOGRAM", "How often each text occurs.", ("STRING val", 0, "MAP<STRING, BIGINT>", _simple(_histogram)))
+    aggregate_function("COUNT_DISTINCT", "The number of distinct values.", ("T val", 0, "BIGINT", _simple(_count_distinct)))
+    aggregate_function("ATTR", "The value that all rows of the group have, or null.", ("T val", 0, _first, _simple(_attribute)))
+    aggregate_function(
         "SUM_LIST",
         "Sums the elements of lists.",
         *((f"ARRAY<{t}> val", 0, t, _simple(_sum_list)) for t in ("INT", "BIGINT", "DOUBLE")),
     )
-    _aggregate("LATEST_BY_OFFSET", "The latest value of a column.", *_by_offset_variants(latest=True))
-    _aggregate("EARLIEST_BY_OFFSET", "The earliest value of a column.", *_by_offset_variants(latest=False))
+    aggregate_function("LATEST_BY_OFFSET", "The latest value of a column.", *_by_offset_variants(latest=True))
+    aggregate_function("EARLIEST_BY_OFFSET", "The earliest value of a column.", *_by_offset_variants(latest=False))
 
 
 register()

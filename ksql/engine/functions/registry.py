@@ -122,6 +122,8 @@ def match(pattern: Pattern, sql_type: SqlType, bindings: Bindings, *, implicit: 
         return False
     if pattern.base == "DECIMAL":
         return sql_type in (INTEGER, BIGINT)
+    if pattern.base in ("DATE", "TIME", "TIMESTAMP") and sql_type.base == "STRING":
+        return True
     target = PRIMITIVES.get(pattern.base)
     return target is not None and implicitly_castable(sql_type, target)
 

@@ -96,7 +96,7 @@ class StreamAggregate:
             timestamp = max(timestamp, entry[1])
             old = functions.result(entry[0]) if self._old_values else None
         store.put(key, (states, timestamp))
-        return (Record(key, functions.result(states), timestamp, None, old),)
+        return (Record(key, functions.result(states), timestamp, None, old, headers=record.headers),)
 
 
 class TableAggregate:
@@ -131,7 +131,7 @@ class TableAggregate:
             return NOTHING
         store.put(key, (states, timestamp))
         old = functions.result(entry[0]) if self._old_values and entry is not None else None
-        return (Record(key, functions.result(states), timestamp, None, old),)
+        return (Record(key, functions.result(states), timestamp, None, old, headers=record.headers),)
 
 
 class WindowedAggregate:
@@ -139,7 +139,12 @@ class WindowedAggregate:
 
     A window takes records until stream time passes its end by the grace period. With `final` it gives its values once,
     then.
+
+    Attributes:
+        due: whether to look for closed windows now; a runtime with a clock does so once a second.
     """
+
+    due: Callable[[], bool] = staticmethod(lambda: True)
 
     def __init__(
         self,
@@ -202,7 +207,7 @@ class WindowedAggregate:
             old = functions.result(entry[0]) if self._old_values else None
         store.put(key, window, (states, timestamp))
         if not self._final:
-            out.append(Record(key, functions.result(states), timestamp, window, old))
+            out.append(Record(key, functions.result(states), timestamp, window, old, headers=record.headers))
 
     def _closed(self, store: WindowStore, close: int, state: State) -> list[Record]:
         """The values of windows that closed since the last time.
@@ -210,10 +215,10 @@ class WindowedAggregate:
         Bounds are those of Kafka Streams' windows that emit on close.
         """
         last = state.times.get(self._emitted, -1)
-        if last >= close and last != -1:
+        if (last >= close and last != -1) or not self.due():
             return []
         state.times[self._emitted] = close
-        lower = 0 if last == -1 else max(0, last - self._size) + 1
+        lower = max(0, last - self._size) + 1
         upper = close - self._size
         if upper < lower:
             return []
@@ -225,7 +230,13 @@ class WindowedAggregate:
 
 
 class SessionAggregate:
-    """Aggregates a stream by sessions: records of a key with less than the gap between them."""
+    """Aggregates a stream by sessions: records of a key with less than the gap between them.
+
+    Attributes:
+        due: whether to look for closed windows now; a runtime with a clock does so once a second.
+    """
+
+    due: Callable[[], bool] = staticmethod(lambda: True)
 
     def __init__(
         self,
@@ -277,10 +288,10 @@ class SessionAggregate:
                 if window != (start, end):
                     store.delete(key, window)
                     old = functions.result(entry[0]) if self._old_values else None
-                    out.append(Record(key, None, window[1], window, old))
+                    out.append(Record(key, None, window[1], window, old, headers=record.headers))
             states = functions.add(states, record, self._sequence.next(state))
             store.put(key, (start, end), (states, end))
-            out.append(Record(key, functions.result(states), end, (start, end)))
+            out.append(Record(key, functions.result(states), end, (start, end), headers=record.headers))
         if self._final:
             out = self._closed(store, close, state)
         store.expire(stream_time - self._retention)
@@ -288,7 +299,7 @@ class SessionAggregate:
 
     def _closed(self, store: WindowStore, close: int, state: State) -> list[Record]:
         last = state.times.get(self._emitted, -1)
-        if last >= close and last != -1:
+        if (last >= close and last != -1) or not self.due():
             return []
         state.times[self._emitted] = close
         lower = 0 if last == -1 else max(0, last)

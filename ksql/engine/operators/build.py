@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from ksql.engine.formats import format_for
 from ksql.engine.formats.protocol import SerdeContext
 from ksql.engine.functions.aggregates import resolve_aggregate
 from ksql.engine.functions.tables import resolve_table_function
+from ksql.engine.metastore import FormatInfo
 from ksql.engine.operators.aggregation import (
     AggregateResult,
     Functions,
@@ -55,13 +57,14 @@ from ksql.engine.plan.steps import (
 )
 from ksql.engine.schema import PSEUDO_COLUMNS, Namespace
 from ksql.engine.sql import ast
+from ksql.errors import StatementError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from ksql.engine.formats.protocol import Row, SchemaRegistry
     from ksql.engine.functions.registry import Registry
-    from ksql.engine.metastore import FormatInfo, Source
+    from ksql.engine.metastore import Source
     from ksql.engine.operators.protocol import Operator, Record
     from ksql.engine.schema import Column
     from ksql.engine.types import SqlType
@@ -128,6 +131,7 @@ class Builder:
     settings: Mapping[str, str]
     log: Callable[[str, Exception], None] = _ignore
     _sources: list[SourceTopic] = field(default_factory=list[SourceTopic])
+    _read: list[Source] = field(default_factory=list["Source"])
     _nodes: list[Node] = field(default_factory=list[Node])
 
     def build(self, step: Step) -> Topology:
@@ -171,7 +175,7 @@ class Builder:
         if isinstance(step, SourceStep):
             return self._source(step, materialize=step.is_table and not joined)
         if isinstance(step, FilterStep):
-            return self._filter(step, old=old, joined=joined)
+            return self._filter(step, joined=joined)
         if isinstance(step, ProjectStep):
             return self._project(step, old=old, joined=joined)
         if isinstance(step, PartitionByStep):
@@ -226,6 +230,7 @@ class Builder:
             operator = (MaterializedWindows if windowed else MaterializedTable)(f"{step.context}.Source", store)
             node = self._node(operator.name, operator)
             materialized = (store, windowed, list[Any]())
+        self._read.append(source)
         self._sources.append(SourceTopic(source.topic, source.name, self.reader(source), node, source.is_table))
         return _Branch(node, layout, materialized)
 
@@ -263,20 +268,30 @@ class Builder:
             topic=topic, key=key_serializer, value=value_serializer, window=step.window, timestamp=timestamp
         )
 
+    def _repartition(self, step: Step) -> Repartition:
+        """Where keys change: they are written as the first source writes its keys, if that can be."""
+        for source in self._read:
+            if source.schema.key and not format_for(source.key_format).needs_registry:
+                with contextlib.suppress(StatementError):
+                    format_for(source.key_format).validate(step.schema.key, source.key_format, is_key=True)
+                    return Repartition(step.context, step.schema.key, source.key_format)
+        fallback = "KAFKA" if len(step.schema.key) == 1 else "JSON"
+        return Repartition(step.context, step.schema.key, FormatInfo(fallback))
+
     # --- stateless steps ---
 
-    def _filter(self, step: FilterStep, *, old: bool, joined: bool) -> _Branch:
-        branch = self._build(step.input, old=old, joined=joined)
+    def _filter(self, step: FilterStep, *, joined: bool) -> _Branch:
+        branch = self._build(step.input, old=step.is_table, joined=joined)
         condition = self._compiler(branch.layout).predicate(step.condition, self._failed(step))
         operator: Operator = (
-            TableFilter(step.context, condition, old_values=old)
+            TableFilter(step.context, condition)
             if step.is_table
             else StreamFilter(step.context, condition)
         )
         node = self._node(step.context, operator, branch.node)
         materialized = None
         if branch.materialized is not None:
-            lookup = TableFilter(step.context, condition, old_values=False)
+            lookup = TableFilter(step.context, condition)
             materialized = (*branch.materialized[:2], branch.after(lookup))
         return _Branch(node, branch.layout, materialized)
 
@@ -311,7 +326,7 @@ class Builder:
         value = compiler.row_function([ast.ColumnRef(name) for name in names], None, self._failed(step))
         node = self._node(step.context, PartitionBy(step.context, key, value), branch.node)
         if step.keys:
-            node.repartition = Repartition(step.context)
+            node.repartition = self._repartition(step)
         types = {column.name: column.type for column in step.schema.columns}
         slots = [(name, types[name]) for name in names]
         return _Branch(
@@ -360,7 +375,7 @@ class Builder:
             group = StreamGroupBy(grouped.context, None)
         group_node = self._node(grouped.context, group, branch.node)
         if grouped.rekeys:
-            group_node.repartition = Repartition(grouped.context)
+            group_node.repartition = self._repartition(grouped)
         functions = self._functions(step, moved)
         operator = self._aggregate_operator(step, functions, old=old)
         node = self._node(step.context, operator, group_node)

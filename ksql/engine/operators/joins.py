@@ -101,7 +101,7 @@ class StreamTableJoin:
         if entry is None and not self._keep:
             return NOTHING
         value = self._joiner.join(record.value, None if entry is None else entry[0])
-        return (Record(record.key, value, record.timestamp, record.window),)
+        return (Record(record.key, value, record.timestamp, record.window, headers=record.headers),)
 
 
 class Absorb:
@@ -174,13 +174,15 @@ class StreamJoinSide:
         out: list[Record] = self._expired(stream_time, state) if self._has_pending else []
         key = record.key if record.window is None else (*record.key, *record.window)
         mine = state.windows(self._mine)
-        if timestamp > stream_time - self._retention:
+        mine_time = max(state.times.get(self._mine, -1), timestamp)
+        state.times[self._mine] = mine_time
+        if timestamp > mine_time - self._retention:
             entry = mine.get(key, (timestamp, timestamp))
             mine.put(key, (timestamp, timestamp), (*(entry or ()), record.value))
         matched = False
         low, high = max(0, timestamp - self._earlier), max(0, timestamp + self._later)
         for window, values in state.windows(self._theirs).fetch(key, low, high):
-            if window[0] <= stream_time - self._retention:
+            if window[0] <= state.times.get(self._theirs, -1) - self._retention:
                 continue
             for value in values:
                 matched = True
@@ -193,7 +195,7 @@ class StreamJoinSide:
                 out.append(self._joined(record, record.value, None, timestamp))
             else:
                 self._remember(key, record, state)
-        mine.expire(stream_time - self._retention)
+        mine.expire(mine_time - self._retention)
         return out
 
     @property
@@ -203,7 +205,7 @@ class StreamJoinSide:
 
     def _joined(self, record: Record, mine: Row, other: Row | None, timestamp: int) -> Record:
         value = self._joiner.join(mine, other) if self._is_left else self._joiner.join(other, mine)
-        return Record(record.key, value, timestamp, record.window)
+        return Record(record.key, value, timestamp, record.window, headers=record.headers)
 
     # --- unmatched records that wait for their window to close ---
 
@@ -268,7 +270,7 @@ class TableJoinSide:
         timestamp = record.timestamp if entry is None else max(record.timestamp, entry[1])
         new = self._combine(record.value, other)
         old = self._combine(record.old, other) if self._old_values else None
-        return (Record(record.key, new, timestamp, record.window, old),)
+        return (Record(record.key, new, timestamp, record.window, old, headers=record.headers),)
 
     def _combine(self, mine: Row | None, other: Row | None) -> Row | None:
         if mine is None and (other is None or not self._other_keeps):
@@ -337,7 +339,7 @@ class ForeignKeyJoinLeft:
         old = None
         if self._old_values and record.old is not None and (old_entry is not None or self._keep):
             old = self._joiner.join(record.old, None if old_entry is None else old_entry[0])
-        return Record(record.key, joined, timestamp, None, old)
+        return Record(record.key, joined, timestamp, None, old, headers=record.headers)
 
 
 def _link(index: KeyValueStore, foreign_key: Row, key: Row) -> None:
@@ -388,5 +390,5 @@ class ForeignKeyJoinRight:
             old = None
             if self._old_values and (record.old is not None or self._keep):
                 old = self._joiner.join(entry[0], record.old)
-            out.append(Record(key, new, timestamp, None, old))
+            out.append(Record(key, new, timestamp, None, old, headers=record.headers))
         return out

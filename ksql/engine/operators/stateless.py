@@ -44,23 +44,20 @@ class StreamFilter:
 
 
 class TableFilter:
-    """Turns changes for which a condition does not hold into deletions.
+    """Turns changes for which a condition does not hold into deletions of what was there.
 
-    Where old values are known, a deletion of what was never there is dropped; where they are not, it goes on.
+    It needs the old values: a deletion of what never was there is dropped.
     """
 
     stores: Sequence[StoreSpec] = ()
 
-    def __init__(self, name: str, condition: Callable[[Record], bool], *, old_values: bool) -> None:
+    def __init__(self, name: str, condition: Callable[[Record], bool]) -> None:
         self.name = name
         self._condition = condition
-        self._old_values = old_values
 
     def process(self, record: Record, _state: State) -> Sequence[Record]:
         """See Operator."""
         value = record.value if record.value is not None and self._condition(record) else None
-        if not self._old_values:
-            return (record,) if value is not None else (with_value(record, None),)
         old = record.old
         if old is not None and not self._condition(with_value(record, old)):
             old = None
@@ -182,7 +179,9 @@ class TableGroupBy:
 
     @staticmethod
     def _change(record: Record, key: Row, new: Row | None, old: Row | None) -> Record:
-        return Record(key, new, record.timestamp, None, old, record.partition, record.offset)
+        return Record(
+            key, new, record.timestamp, None, old, record.partition, record.offset, record.headers
+        )
 
 
 class FlatMap:

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from ksql.engine.formats.protocol import Row
+    from ksql.engine.metastore import FormatInfo
     from ksql.engine.operators.protocol import Headers, Operator, State, StoreSpec
+    from ksql.engine.schema import Column
 
 _LATEST: Final = 2**63 - 1
 
@@ -37,9 +39,13 @@ class Repartition:
 
     Args:
         name: unique in its topology; the internal topic is `<prefix><query id>-<name>-repartition`.
+        key: the columns of the new key.
+        format: how keys are written, from which follows the partition that they belong to.
     """
 
     name: str
+    key: tuple[Column, ...]
+    format: FormatInfo
 
 
 class SourceReader(Protocol):

@@ -222,6 +222,9 @@ class _QueryPlanner:
 
     def _check_clauses(self) -> None:
         query = self._query
+        for item in query.select:
+            if isinstance(item, ast.SingleColumn):
+                self._check_item(item)
         if query.window is not None and query.group_by is None:
             raise StatementError("WINDOW clause requires a GROUP BY clause.")
         if query.partition_by is not None and query.group_by is not None:
@@ -243,6 +246,14 @@ class _QueryPlanner:
                         raise StatementError(
                             f"{clause} does not support table functions: {node.name} is a table function."
                         )
+
+    def _check_item(self, item: ast.SingleColumn) -> None:
+        """Raises for names that a sink cannot have, and for functions that do not exist."""
+        if self._sink is not None and item.alias in SYSTEM_COLUMNS:
+            raise StatementError(f"Reserved column name in select: `{item.alias}`. Please remove or alias the column.")
+        for node in walk(item.expression):
+            if isinstance(node, ast.FunctionCall):
+                self._functions.get(node.name)
 
     # --- FROM ---
 
@@ -679,14 +690,13 @@ class _QueryPlanner:
 
     def _star(self, node: Node, item: ast.AllColumns) -> Iterable[ast.ColumnRef]:
         schema = node.step.schema
-        hidden = SYSTEM_COLUMNS if not self._joined else frozenset[str]()
         synth = {f"KSQL_SYNTH_{index}" for index in range(len(getattr(self, "_table_calls", {})))}
         if not self._joined:
-            names = [
-                *(c.name for c in schema.key),
-                *(c.name for c in schema.columns if c.namespace is not Namespace.KEY),
-            ]
-            yield from (ast.ColumnRef(name) for name in names if name not in synth and name not in hidden)
+            yield from (ast.ColumnRef(column.name) for column in schema.key)
+            if self._sink is None and node.step.window is not None:
+                yield from (ast.ColumnRef(name) for name in WINDOW_BOUNDS)
+            names = [c.name for c in schema.columns if c.namespace is not Namespace.KEY]
+            yield from (ast.ColumnRef(name) for name in names if name not in synth and name not in SYSTEM_COLUMNS)
             return
         wanted = [item.source] if item.source else [aliased.alias for aliased in self._sources]
         if not item.source and (node.synthetic or isinstance(node.step, PartitionByStep)):
@@ -718,17 +728,15 @@ class _QueryPlanner:
         persistent = self._sink is not None
         key_items, value_items = self._split_keys(node, items)
         columns: list[Column] = []
+        compiler = self._compiler(step)
+        expressions = [rewrite(expression) for expression, _, _ in value_items]
+        types = [self._select_type(expression, compiler) for expression in expressions]
         for key, column in zip(node.keys, step.schema.key, strict=True):
             alias = key_items.get(key.name)
             if alias is None and persistent:
                 raise self._missing_key(node)
             columns.append(replace(column, name=alias or key.name))
-        compiler = self._compiler(step)
-        expressions: list[ast.Expression] = []
-        for expression, name, _original in value_items:
-            rewritten = rewrite(expression)
-            columns.append(Column(name, self._select_type(rewritten, compiler)))
-            expressions.append(rewritten)
+        columns += [Column(name, sql_type) for (_, name, _), sql_type in zip(value_items, types, strict=True)]
         if persistent:
             self._check_projection(node, columns, value_items)
         context = "Aggregate.Project" if self._query.group_by is not None else "Project"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ksql.engine.expressions.compiler import Binding, CodegenError, Compiler
 from ksql.engine.expressions.values import caster
 from ksql.engine.functions.registry import FunctionKind
-from ksql.engine.plan.names import AliasGenerator, sanitize, sources_of
+from ksql.engine.plan.names import AliasGenerator, at, sanitize, sources_of
 from ksql.engine.plan.planner import PSEUDO_TYPES
 from ksql.engine.plan.rewrite import transform, walk
 from ksql.engine.plan.statements import resolve_type
@@ -142,7 +142,9 @@ def _plain(expression: ast.Expression, scope: Mapping[str, Binding], clause: str
         if not isinstance(node, ast.ColumnRef):
             return None
         if node.name not in scope and node.name not in ("ROWPARTITION", "ROWOFFSET"):
-            raise StatementError(f"{clause} column '{format_expression(node)}' cannot be resolved.")
+            raise StatementError(
+                f"{at(node.position)}{clause} column '{format_expression(node)}' cannot be resolved."
+            )
         return ast.ColumnRef(node.name)
 
     return transform(expression, lower)

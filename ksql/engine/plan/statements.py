@@ -11,7 +11,7 @@ from ksql.engine.functions.aggregates import resolve_aggregate
 from ksql.engine.metastore import FormatInfo, MetaStore, Source, SourceKind, TimestampColumn
 from ksql.engine.plan.names import at
 from ksql.engine.plan.planner import Planned, Planner
-from ksql.engine.plan.properties import Properties, format_info
+from ksql.engine.plan.properties import Properties, format_info, identifier_text
 from ksql.engine.plan.rewrite import transform
 from ksql.engine.plan.steps import AggregateStep, FilterStep, GroupByStep, ProjectStep, QueryPlan, SinkStep, Step
 from ksql.engine.schema import SYSTEM_COLUMNS, WINDOW_BOUNDS, Column, Namespace, Schema
@@ -277,7 +277,13 @@ def _inferred(info: FormatInfo, topic: str, context: Context, *, is_key: bool) -
             f"Subject: {subject}\nPossible causes include:\n- The topic itself does not exist\n"
             f"\t-> Use SHOW TOPICS; to check\n- Messages on the topic are not serialized using a format Schema Registry "
             f"supports\n\t-> Use PRINT '{topic}' FROM BEGINNING; to verify\n"
-            "- Messages on the topic have not been serialized using a Confluent Schema Registry supported serializer"
+            "- Messages on the topic have not been serialized using a Confluent Schema Registry supported serializer\n"
+            "\t-> See https://docs.confluent.io/current/schema-registry/docs/serializer-formatter.html\n"
+            "- The schema is registered on a different instance of the Schema Registry\n"
+            "\t-> Use the REST API to list available subjects"
+            "\thttps://docs.confluent.io/current/schema-registry/docs/api.html#get--subjects\n"
+            "- You do not have permissions to access the Schema Registry.\n"
+            "\t-> See https://docs.confluent.io/current/schema-registry/docs/security.html"
         )
     namespace = Namespace.KEY if is_key else Namespace.VALUE
     return tuple(
@@ -305,7 +311,17 @@ def _check_schema(statement: ast.CreateSource, schema: Schema) -> None:
 def _format(name: str, properties: Properties, *, is_key: bool) -> FormatInfo:
     if name not in format_names():
         raise StatementError(f"Unknown format: {name}")
-    return format_info(name, properties.format_properties(is_key=is_key))
+    info = format_info(name, properties.format_properties(is_key=is_key))
+    _check_settings(info)
+    unwrapped = not is_key and properties.flag("WRAP_SINGLE_VALUE") is False
+    return replace(info, wrap=not unwrapped)
+
+
+def _check_settings(info: FormatInfo) -> None:
+    """Raises StatementError for settings that the format does not have."""
+    unknown = sorted(set(dict(info.properties)) - set(format_for(info).settings))
+    if unknown:
+        raise StatementError(f"{info.name} does not support the following configs: [{', '.join(unknown)}]")
 
 
 def _checked_format(
@@ -323,9 +339,7 @@ def _checked_format(
         StatementError: it cannot.
     """
     form = format_for(info)
-    unknown = sorted(set(dict(info.properties)) - set(form.settings))
-    if unknown:
-        raise StatementError(f"{info.name} does not support the following configs: [{', '.join(unknown)}]")
+    _check_settings(info)
     info = replace(info, wrap=_wrapping(info, columns, properties, context, is_key=is_key))
     try:
         form.validate(columns, info, is_key=is_key)
@@ -373,6 +387,7 @@ def create_as_select(statement: ast.CreateAsSelect, context: Context) -> Created
     """
     statement = resolve_types(statement, context.metastore.types)
     properties = Properties.of(statement.properties)
+    _check_timestamp_name(statement, properties)
     planned = _planned(statement.query, context, sink=statement.name)
     step = planned.step
     emitted = replace(planned.query, emit=planned.query.emit or ast.Emit.CHANGES)
@@ -385,8 +400,8 @@ def create_as_select(statement: ast.CreateAsSelect, context: Context) -> Created
         )
     left = planned.sources[0].source
     schema = step.schema
+    _check_intermediate(step, properties.format_name(is_key=False) or left.value_format.name, context)
     key_format, value_format = _sink_formats(left, schema, properties, context, text)
-    _check_intermediate(step, value_format, context)
     prefix = str(context.settings.get("ksql.output.topic.name.prefix", ""))
     topic = properties.text("KAFKA_TOPIC") or prefix + statement.name
     timestamp = _sink_timestamp(properties, schema, planned)
@@ -422,6 +437,23 @@ def create_as_select(statement: ast.CreateAsSelect, context: Context) -> Created
     return CreatedQuery(source, plan, planned)
 
 
+def _check_timestamp_name(statement: ast.CreateAsSelect, properties: Properties) -> None:
+    """Raises StatementError where TIMESTAMP names a column that the projection cannot have."""
+    name = properties.text("TIMESTAMP")
+    if name is None or any(not isinstance(item, ast.SingleColumn) for item in statement.query.select):
+        return
+    names = {
+        item.alias or (item.expression.name if isinstance(item.expression, ast.ColumnRef) else "")
+        for item in statement.query.select
+        if isinstance(item, ast.SingleColumn)
+    }
+    identifier = identifier_text(name)
+    if identifier not in names and "" not in names and not any(identifier.endswith(f"_{known}") for known in names):
+        raise StatementError(
+            f"The TIMESTAMP column set in the WITH clause does not exist in the schema: '{identifier}'"
+        )
+
+
 def _planned(query: ast.Query, context: Context, *, sink: str) -> Planned:
     return context.planner.plan(query, sink=sink)
 
@@ -437,6 +469,8 @@ def _sink_formats(
     named_key = properties.format_name(is_key=True)
     if not schema.key:
         explicit = properties.text("KEY_FORMAT")
+        if explicit is not None and explicit.upper() not in format_names():
+            raise StatementError(f"Unknown format: {explicit}")
         if explicit is not None and explicit.upper() != "NONE":
             raise StatementError("Key format specified for stream without key columns.")
         key = FormatInfo("NONE")
@@ -473,9 +507,9 @@ def _own_format(name: str, source: FormatInfo, properties: Properties, *, is_key
     return info
 
 
-def _check_intermediate(step: Step, value_format: FormatInfo, context: Context) -> None:
+def _check_intermediate(step: Step, value_format: str, context: Context) -> None:
     """Aggregates whose state is no plain value need a format that can hold structs."""
-    if value_format.name not in ("DELIMITED", "KAFKA"):
+    if value_format not in ("DELIMITED", "KAFKA"):
         return
     current: Step | None = step
     while isinstance(current, (ProjectStep, FilterStep)):

@@ -453,7 +453,11 @@ class _Parser:
         action = ast.QueryAction[self._advance().value]
         if self.accept("ALL"):
             return ast.ManageQuery(action, None)
-        return ast.ManageQuery(action, self._identifier())
+        token = self._token
+        query_id = self._identifier()
+        if not self._is(";") and not self.at_end():
+            raise self.error(token=token)
+        return ast.ManageQuery(action, query_id)
 
     def _set(self) -> ast.Statement:
         unset = self._advance().value == "UNSET"
@@ -1003,6 +1007,13 @@ class _Parser:
             return self._advance().value
         if token.kind is TokenKind.WORD and (allow_reserved or token.value not in RESERVED):
             return self._advance().value
+        if token.kind is TokenKind.VARIABLE:
+            place = f"Line: {token.position.line}, Col: {token.position.column}"
+            raise StatementError(
+                f"Illegal argument at {place}. Source names may only contain alphanumeric values, '_' or '-'. "
+                f"Got: '{token.text.upper()}'",
+                statement=token.text.upper(),
+            )
         self._wants_identifier = True
         raise self.error()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from ksql.engine.expressions.values import caster
+from ksql.engine.expressions.values import caster, java_order
 from ksql.engine.functions.registry import scalar, v
 from ksql.engine.types import STRING, SqlArray, SqlMap, SqlStruct, SqlType, plain
 from ksql.errors import FunctionError
@@ -105,8 +105,16 @@ def _entries_type(types: Sequence[SqlType]) -> SqlType:
 
 
 def _entries(entries: dict[str, Any], ordered: bool) -> list[dict[str, Any]]:  # noqa: FBT001
-    items = sorted(entries.items()) if ordered else entries.items()
+    items = sorted(entries.items()) if ordered else java_order(entries)
     return [{"K": key, "V": value} for key, value in items]
+
+
+def _map_keys(entries: dict[str, Any]) -> list[str]:
+    return [key for key, _ in java_order(entries)]
+
+
+def _map_values(entries: dict[str, Any]) -> list[Any]:
+    return [item for _, item in java_order(entries)]
 
 
 def _as_map(keys: list[str], items: list[Any]) -> dict[str, Any]:
@@ -161,8 +169,8 @@ def _register() -> None:
         v("BIGINT start, BIGINT end, INT step", "ARRAY<BIGINT>", _series),
     )
     scalar("entries", _MAP, "A map's entries.", v("MAP<STRING, T> map, BOOLEAN sorted", _entries_type, _entries))
-    scalar("MAP_KEYS", _MAP, "A map's keys.", v("MAP<STRING, T> input", "ARRAY<STRING>", list))
-    scalar("map_values", _MAP, "A map's values.", v("MAP<STRING, T> input", "ARRAY<T>", lambda entries: list(entries.values())))
+    scalar("MAP_KEYS", _MAP, "A map's keys.", v("MAP<STRING, T> input", "ARRAY<STRING>", _map_keys))
+    scalar("map_values", _MAP, "A map's values.", v("MAP<STRING, T> input", "ARRAY<T>", _map_values))
     scalar("map_union", _MAP, "The entries of both maps; the second one wins.", v("MAP<STRING, T> map1, MAP<STRING, T> map2", "MAP<STRING, T>", _map_union, nulls=True))
     scalar("AS_MAP", _MAP, "A map of keys and values.", v("ARRAY<STRING> keys, ARRAY<T> values", "MAP<STRING, T>", _as_map))
 

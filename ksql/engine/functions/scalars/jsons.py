@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final
 from ksql.engine.expressions.temporal import format_date, format_time, format_timestamp
 from ksql.engine.formats.json import encoder
 from ksql.engine.functions.registry import scalar, v
-from ksql.engine.sql.formatter import format_double
 from ksql.engine.types import SqlArray, SqlMap, SqlStruct, SqlType
 
 if TYPE_CHECKING:
@@ -27,15 +26,18 @@ class _Number(str):
     __slots__ = ()
 
 
+_DECODER: Final = json.JSONDecoder(parse_float=_Number)
+
+
 def _parse(text: str) -> Any:  # noqa: ANN401
-    """A JSON text with its fractions as written; raises ValueError."""
-    return json.loads(text, parse_float=_Number)
+    """A JSON text with its fractions as written; what comes behind it does not matter. Raises ValueError."""
+    return _DECODER.raw_decode(text.lstrip())[0]
 
 
 def _write(value: Any) -> str:  # noqa: ANN401
     """Compact JSON."""
     if isinstance(value, _Number):
-        return format_double(float(value))
+        return str(value)
     if isinstance(value, dict):
         return "{" + ",".join(f"{json.dumps(k, ensure_ascii=False)}:{_write(item)}" for k, item in value.items()) + "}"
     if isinstance(value, list):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from ksql.engine.expressions.values import java_order
 from ksql.engine.functions.registry import scalar, v
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def _reduce_array(items: list[Any] | None, state: Any, function: Callable[[Any, 
 def _reduce_map(entries: dict[Any, Any] | None, state: Any, function: Callable[..., Any]) -> Any:  # noqa: ANN401
     if state is None:
         return None
-    for name, item in (entries or {}).items():
+    for name, item in java_order(entries or {}):
         state = function(state, name, item)
     return state
 

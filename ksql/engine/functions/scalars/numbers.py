@@ -208,9 +208,11 @@ def _extremes(pick: Callable[..., Any], prefix: str) -> list[Variant]:
 _RADII = {"KM": 6371.0, "MI": 3959.0}
 
 
-def _distance(lat1: float, lon1: float, lat2: float, lon2: float, unit: str = "KM") -> float:
+def _distance(lat1: float, lon1: float, lat2: float, lon2: float, unit: str | None = "KM") -> float | None:
     """The great-circle distance by the haversine formula."""
-    kind = unit.strip().upper()
+    if None in (lat1, lon1, lat2, lon2):
+        return None
+    kind = (unit or "KM").strip().upper()
     if kind.startswith(("K",)):
         radius = _RADII["KM"]
     elif kind.startswith("M"):
@@ -322,7 +324,7 @@ def _register() -> None:
         _MATH,
         "The great-circle distance between two points, in kilometres or miles.",
         v("DOUBLE lat1, DOUBLE lon1, DOUBLE lat2, DOUBLE lon2", "DOUBLE", _distance),
-        v("DOUBLE lat1, DOUBLE lon1, DOUBLE lat2, DOUBLE lon2, STRING units", "DOUBLE", _distance),
+        v("DOUBLE lat1, DOUBLE lon1, DOUBLE lat2, DOUBLE lon2, STRING units", "DOUBLE", _distance, nulls=True),
     )
 
 

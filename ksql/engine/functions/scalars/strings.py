@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _STRING: Final = "STRING"
 _CONDITIONAL: Final = "CONDITIONAL"
+_HEX: Final = re.compile(r"[0-9A-Fa-f]*")
 
 
 # --- pieces ---
@@ -68,6 +69,8 @@ def _pad(*, left: bool) -> Callable[..., Any]:
 
 
 def _split(text: Any, delimiter: Any) -> list[Any]:  # noqa: ANN401
+    if not text:
+        return [text]
     if not delimiter:
         if isinstance(text, bytes):
             return [text[index : index + 1] for index in range(len(text))]
@@ -196,14 +199,16 @@ def _mask_part(choose: Callable[[str, int], tuple[str, str, str]]) -> Callable[.
 
 
 def _decode_hex(text: str) -> bytes:
-    if text.startswith("0x") and len(text) % 2 == 0:
+    if text.startswith("0x"):
         digits = text[2:]
-    elif text.startswith(("X'", "x'")) and text.endswith("'"):
+        if len(digits) % 2:
+            digits = "0" + digits
+    elif text.startswith(("X'", "x'")) and text.endswith("'") and len(text) > 2:
         digits = text[2:-1]
     else:
         digits = text
-    if len(digits) % 2:
-        digits = "0" + digits
+    if len(digits) % 2 or not _HEX.fullmatch(digits):
+        raise FunctionError(f"Not hexadecimal: {text}")
     return bytes.fromhex(digits)
 
 
@@ -307,7 +312,13 @@ def _field(text: str | None, *items: Any) -> int:  # noqa: ANN401
 
 
 def _register() -> None:
-    scalar("AS_VALUE", "FUNCTION", "A copy of a key column for the value.", v("T keyColumn", "T", _identity, nulls=True))
+    scalar(
+        "AS_VALUE",
+        "OTHER",
+        "Used exclusively in the projection of a query to allow a keycolumn to be copied into the value schema. "
+        "Has no affect if used anywhere else.",
+        v("T keyColumn", "T", _identity, nulls=True),
+    )
     scalar("COALESCE", _CONDITIONAL, "The first argument that is not null.", v("T first, T... others", "T", _coalesce, nulls=True))
     scalar("IFNULL", _CONDITIONAL, "A value in the place of null.", v("T expression, T altValue", "T", _if_null, nulls=True))
     scalar("NULLIF", _CONDITIONAL, "Null where two values are equal.", v("T expression1, T expression2", "T", _null_if, nulls=True))
