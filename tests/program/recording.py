@@ -80,7 +80,7 @@ class _Mocks(mocks.Mocks):
         return f"{args.name}-id", {**inputs, **self._outputs(args.typ, args.name, inputs)}
 
     def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
-        return self._outputs(args.token, "", cast("dict[str, Any]", args.args)), None
+        return self._outputs(args.token, "", cast("dict[str, Any]", args.args)), []
 
 
 class _Monitor(mocks.MockMonitor):
@@ -91,6 +91,8 @@ class _Monitor(mocks.MockMonitor):
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - the protocol's name
         answer = super().RegisterResource(request)
         for name in request.additionalSecretOutputs:  # as the engine does
+            if name not in answer.object.fields:
+                continue
             value = answer.object.fields[name]
             secret = struct_pb2.Struct(fields={_SIGNATURE: struct_pb2.Value(string_value=_SECRET), "value": value})
             answer.object.fields[name].CopyFrom(struct_pb2.Value(struct_value=secret))
