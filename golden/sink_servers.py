@@ -83,6 +83,10 @@ class SinkServers:
         """Wait until the worker takes requests."""
         self._wait("connect", lambda: httpx.get(f"{self.connect_url}/connectors", timeout=5).is_success)
 
+    def wait_for_store(self) -> None:
+        """Wait until the S3 store takes requests."""
+        self._wait("s3", lambda: httpx.get(self.s3_endpoint, timeout=5).status_code < 500)
+
     def pid(self, part: str) -> int:
         """Return the process id of a server."""
         return self._running[part].pid
@@ -99,7 +103,7 @@ class SinkServers:
         self._wait("kafka", lambda: socket.create_connection((host, int(port)), 1).close() is None)
         self.start("connect")
         self._wait("registry", lambda: httpx.get(f"{self.schema_registry_url}/subjects", timeout=5).is_success)
-        self._wait("s3", lambda: httpx.get(self.s3_endpoint, timeout=5).status_code < 500)
+        self.wait_for_store()
         self.wait_for_worker()
 
     def stop_all(self) -> None:
@@ -254,6 +258,9 @@ def _define_worker(servers: SinkServers, *, port: int, plugins: Path, memory: in
         "status.storage.partitions": "2",
         "scheduled.rebalance.max.delay.ms": "0",
         "connector.client.config.override.policy": "All",
+        # How long Kafka waits for the tasks of a worker that was killed before others get their partitions.
+        "consumer.session.timeout.ms": "6000",
+        "consumer.heartbeat.interval.ms": "1000",
     }
     _write(folder, "connect.properties", properties)
     (folder / "log4j2.xml").write_text(LOG4J)

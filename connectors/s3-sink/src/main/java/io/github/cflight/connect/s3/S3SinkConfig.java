@@ -240,8 +240,9 @@ public final class S3SinkConfig extends AbstractConfig {
 
     /** Returns what ByteArrayFormat writes after a record. */
     public byte[] separator() {
-        String separator = getString("format.bytearray.separator");
-        return (separator == null ? "\n" : separator).getBytes(StandardCharsets.UTF_8);
+        // ConfigDef trims, but here white space matters.
+        Object separator = originals().get("format.bytearray.separator");
+        return (separator == null ? "\n" : separator.toString()).getBytes(StandardCharsets.UTF_8);
     }
 
     /** Returns an instance of the class that a property names, set up if it is Configurable. */

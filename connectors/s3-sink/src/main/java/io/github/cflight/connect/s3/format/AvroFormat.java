@@ -3,7 +3,6 @@ package io.github.cflight.connect.s3.format;
 import io.github.cflight.connect.avro.AvroData;
 import io.github.cflight.connect.s3.S3SinkConfig;
 import java.io.IOException;
-import java.io.OutputStream;
 import org.apache.avro.file.CodecFactory;
 import org.apache.avro.file.DataFileWriter;
 import org.apache.avro.generic.GenericDatumWriter;
@@ -35,7 +34,7 @@ public final class AvroFormat implements Format {
     }
 
     @Override
-    public RecordWriter open(OutputStream out, Schema schema, byte[] seed) throws IOException {
+    public RecordWriter open(FileOutput out, Schema schema, byte[] seed) throws IOException {
         DataFileWriter<Object> writer = new DataFileWriter<>(new GenericDatumWriter<>());
         writer.setCodec(codec);
         writer.create(data.fromConnect(schema), out, seed);

@@ -43,12 +43,17 @@ public final class ByteArrayFormat implements Format {
     }
 
     @Override
-    public RecordWriter open(OutputStream out, Schema schema, byte[] seed) throws IOException {
+    public RecordWriter open(FileOutput out, Schema schema, byte[] seed) throws IOException {
         OutputStream stream = gzip.around(out);
         return new RecordWriter() {
             @Override
             public void append(Object encoded) throws IOException {
-                stream.write((byte[]) encoded);
+                byte[] bytes = (byte[]) encoded;
+                if (stream == out) {
+                    out.writeConstant(bytes);
+                } else {
+                    stream.write(bytes);
+                }
                 stream.write(separator);
             }
 

@@ -2,7 +2,6 @@ package io.github.cflight.connect.s3.format;
 
 import io.github.cflight.connect.s3.S3SinkConfig;
 import java.io.IOException;
-import java.io.OutputStream;
 import org.apache.kafka.connect.data.Schema;
 import org.apache.kafka.connect.errors.DataException;
 
@@ -32,5 +31,5 @@ public interface Format {
      * @param seed 16 bytes from which everything is made that would otherwise be random, so that a file that is
      *     written again has the same bytes
      */
-    RecordWriter open(OutputStream out, Schema schema, byte[] seed) throws IOException;
+    RecordWriter open(FileOutput out, Schema schema, byte[] seed) throws IOException;
 }

@@ -44,7 +44,7 @@ public final class JsonFormat implements Format {
     }
 
     @Override
-    public RecordWriter open(OutputStream out, Schema schema, byte[] seed) throws IOException {
+    public RecordWriter open(FileOutput out, Schema schema, byte[] seed) throws IOException {
         OutputStream stream = gzip.around(out);
         return new RecordWriter() {
             @Override

@@ -1,6 +1,6 @@
 package io.github.cflight.connect.s3.storage;
 
-import java.io.OutputStream;
+import io.github.cflight.connect.s3.format.FileOutput;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -15,7 +15,7 @@ import software.amazon.awssdk.services.s3.model.CompletedPart;
  *
  * <p>It is sent in one request when it fits into a part; otherwise every part goes out as soon as it is full.
  */
-public final class ObjectUpload extends OutputStream {
+public final class ObjectUpload extends FileOutput {
     private static final Logger LOG = LoggerFactory.getLogger(ObjectUpload.class);
 
     private final S3Storage storage;
@@ -50,16 +50,23 @@ public final class ObjectUpload extends OutputStream {
 
     @Override
     public void write(byte[] bytes, int offset, int length) {
-        int from = offset;
-        int left = length;
-        while (left > 0) {
+        fill(length, (from, count) -> buffer.copy(bytes, offset + from, count));
+    }
+
+    @Override
+    public void writeConstant(byte[] bytes) {
+        fill(bytes.length, (from, count) -> buffer.share(bytes, from, count));
+    }
+
+    private void fill(int length, Filler filler) {
+        int from = 0;
+        while (from < length) {
             if (buffer.size() == partSize) {
                 sendPart();
             }
-            int taken = Math.min(left, partSize - buffer.size());
-            buffer.write(bytes, from, taken);
+            int taken = Math.min(length - from, partSize - buffer.size());
+            filler.fill(from, taken);
             from += taken;
-            left -= taken;
         }
         size += length;
     }
@@ -146,5 +153,10 @@ public final class ObjectUpload extends OutputStream {
             }
             LOG.warn("{} is left without tags: {}", storage.uri(key), e.getMessage());
         }
+    }
+
+    /** Puts some of the bytes that are being written into the buffer. */
+    private interface Filler {
+        void fill(int from, int count);
     }
 }

@@ -5,34 +5,44 @@ import java.security.MessageDigest;
 import java.util.ArrayList;
 import java.util.List;
 
-/** Bytes that grow without being copied, up to the size of a part. */
+/** The bytes of a part: copies of what came in small pieces, and large pieces themselves. */
 final class PartBuffer {
     private static final int FIRST_SEGMENT = 4 * 1024;
     private static final int SEGMENT = 64 * 1024;
 
-    private final List<byte[]> segments = new ArrayList<>();
-    private int room;
+    private final List<Piece> pieces = new ArrayList<>();
+    private byte[] segment = new byte[0];
+    private int used;
     private int size;
 
     int size() {
         return size;
     }
 
-    void write(byte[] bytes, int offset, int length) {
+    /** Appends copies of bytes. */
+    void copy(byte[] bytes, int offset, int length) {
         int from = offset;
         int left = length;
         while (left > 0) {
-            if (room == 0) {
-                room = segments.isEmpty() ? FIRST_SEGMENT : SEGMENT;
-                segments.add(new byte[room]);
+            if (used == segment.length) {
+                segment = new byte[pieces.isEmpty() ? FIRST_SEGMENT : SEGMENT];
+                used = 0;
             }
-            byte[] last = segments.get(segments.size() - 1);
-            int taken = Math.min(left, room);
-            System.arraycopy(bytes, from, last, last.length - room, taken);
+            int taken = Math.min(left, segment.length - used);
+            System.arraycopy(bytes, from, segment, used, taken);
+            append(segment, used, taken);
+            used += taken;
             from += taken;
             left -= taken;
-            room -= taken;
-            size += taken;
+        }
+    }
+
+    /** Appends bytes that nobody will change any more. */
+    void share(byte[] bytes, int offset, int length) {
+        if (length < SEGMENT) {
+            copy(bytes, offset, length);
+        } else {
+            append(bytes, offset, length);
         }
     }
 
@@ -42,16 +52,35 @@ final class PartBuffer {
     }
 
     void writeTo(MessageDigest digest) {
-        int left = size;
-        for (byte[] segment : segments) {
-            int taken = Math.min(left, segment.length);
-            digest.update(segment, 0, taken);
-            left -= taken;
+        pieces.forEach(piece -> digest.update(piece.bytes, piece.offset, piece.length));
+    }
+
+    private void append(byte[] bytes, int offset, int length) {
+        size += length;
+        if (!pieces.isEmpty()) {
+            Piece last = pieces.get(pieces.size() - 1);
+            if (last.bytes == bytes && last.offset + last.length == offset) {
+                last.length += length;
+                return;
+            }
+        }
+        pieces.add(new Piece(bytes, offset, length));
+    }
+
+    private static final class Piece {
+        private final byte[] bytes;
+        private final int offset;
+        private int length;
+
+        Piece(byte[] bytes, int offset, int length) {
+            this.bytes = bytes;
+            this.offset = offset;
+            this.length = length;
         }
     }
 
     private final class Reader extends InputStream {
-        private int segment;
+        private int index;
         private int position;
         private int left = size;
 
@@ -66,13 +95,13 @@ final class PartBuffer {
             if (left == 0) {
                 return length == 0 ? 0 : -1;
             }
-            byte[] current = segments.get(segment);
-            int taken = Math.min(Math.min(length, left), current.length - position);
-            System.arraycopy(current, position, target, offset, taken);
+            Piece piece = pieces.get(index);
+            int taken = Math.min(length, piece.length - position);
+            System.arraycopy(piece.bytes, piece.offset + position, target, offset, taken);
             position += taken;
             left -= taken;
-            if (position == current.length) {
-                segment++;
+            if (position == piece.length) {
+                index++;
                 position = 0;
             }
             return taken;
