@@ -257,12 +257,13 @@ def _install_go(report: _Report, commands: _Commands, *, pulumi: Path | None) ->
 
 def _build_go(commands: _Commands, name: str, *, package: str) -> None:
     source = TOOLS / name
-    module = re.search(r"(github\.com/\S+/v3|github\.com/versity/versitygw) (v[\d.]+)$", _require(source), re.MULTILINE)
-    version = module[2] if module else ""
+    version = re.search(r"github\.com/pulumi/pulumi/sdk/v3 (v[\d.]+)$", _require(source), re.MULTILINE)
     with _made_whole(go_binary(name).parent) as folder:
         # The engine refuses plug-ins and language hosts that it takes for older than itself: it must know its version.
-        flags = f"-s -w -X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version={version}"
-        commands.run(["go", "build", "-trimpath", "-ldflags", flags, "-o", str(folder / name), package], cwd=source)
+        known = f" -X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version={version[1]}" if version else ""
+        commands.run(
+            ["go", "build", "-trimpath", "-ldflags", f"-s -w{known}", "-o", str(folder / name), package], cwd=source
+        )
         if name == "pulumi":
             sdk = commands.run(["go", "list", "-m", "-f", "{{.Dir}}", "github.com/pulumi/pulumi/sdk/v3"], cwd=source)
             script = f"{sdk.strip()}/python/cmd/pulumi-language-python-exec"

@@ -49,8 +49,9 @@ def jvm_command(
     folder = require(jvm_folder() / part, what=part)
     archive = class_archives() / f"{part}.jsa"
     used = [f"-XX:SharedArchiveFile={archive}", "-Xshare:auto"] if archive.exists() else []
-    # Sorted: the class-data archive is valid for the very class path that it was made with.
-    class_path = ":".join(str(jar) for jar in sorted(folder.rglob("*.jar")))
+    # A jar that names the others, or all jars of the folder: short enough to be read in a process list.
+    runner = next(folder.glob("*-runner.jar"), None)
+    class_path = str(runner or folder / "*")
     return [
         java(),
         *memory.flags(),
