@@ -29,6 +29,9 @@ from ksql.engine.expressions.values import fit_decimal
 from ksql.engine.formats import format_for
 from ksql.engine.formats.avro import row_reader
 from ksql.engine.formats.json import nullable_decoder
+from ksql.engine.formats.proto_schema import find_message, message_classes, parse_proto
+from ksql.engine.formats.protobuf import header as protobuf_header
+from ksql.engine.formats.protobuf import row_writer as protobuf_writer
 from ksql.engine.formats.protocol import SerdeContext
 from ksql.engine.functions.catalogue import all_functions
 from ksql.engine.memory.runtime import KafkaRecord, MemoryRuntime
@@ -37,6 +40,8 @@ from ksql.engine.metastore import FormatInfo, MetaStore, Source, WindowInfo, Win
 from ksql.engine.operators.build import Builder
 from ksql.engine.operators.io import append_window, split_window
 from ksql.engine.plan.pull import pull_query
+from ksql.engine.plan.rewrite import walk
+from ksql.engine.schema import Column
 from ksql.engine.plan.statements import (
     Context,
     check_replacement,
@@ -54,8 +59,8 @@ from ksql.errors import FatalRecordError, KsqlError, StatementError, Unsupported
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from ksql.engine.formats.protocol import RegisteredSchema
     from ksql.engine.operators.protocol import Record
-    from ksql.engine.schema import Column
 
 
 class Outcome(StrEnum):
@@ -244,7 +249,7 @@ class _Run:
             if schema is None:
                 continue
             form = str(topic.get(f"{side}Format") or topic.get("format") or "AVRO").upper()
-            if isinstance(schema, str):
+            if isinstance(schema, str) and form != "AVRO":
                 kind, text = "PROTOBUF", schema
             else:
                 kind, text = "AVRO" if form == "AVRO" else "JSON", json.dumps(schema, default=_plain_number)
@@ -354,7 +359,7 @@ class _Run:
             raise Unsupported("A pull query on this table")
         rows = [{"row": {"columns": list(row)}} for row in pull.rows(query.topology.materialized, query.state)]
         answer = [{"header": {"schema": str(pull.schema)}}, *rows]
-        if pull.keys is None:
+        if pull.keys is None or _has_or(statement.query.where):
             self._scans.append(answer)
         self._pull_answers.append((statement, answer))
 
@@ -552,6 +557,10 @@ def _verify_format(source: Source, want: dict[str, Any]) -> None:
         raise Difference(f"value format {source.value_format.name}, expected {value_format}")
 
 
+def _has_or(where: ast.Expression | None) -> bool:
+    return where is not None and any(isinstance(node, ast.Logical) and node.op == "OR" for node in walk(where))
+
+
 def _tombstone_column(part: int | str | None, record: Record) -> Any:  # noqa: ANN401
     if part is None or record.key is None:
         return None
@@ -612,11 +621,9 @@ def _input_bytes(value: Any, source: Source, registry: MemoryRegistry, *, is_key
     if info.name == "AVRO" and registered is not None:
         return _avro_bytes(value, registered.id, registered.text)
     if info.name.startswith("PROTOBUF"):
-        from ksql.engine.formats.protobuf import encode_json
-
-        return encode_json(
-            value, columns, info, SerdeContext(source.topic, is_key, registry), None if registered is None else registered
-        )
+        if registered is not None and info.name == "PROTOBUF":
+            return _protobuf_bytes(value, info, registered)
+        return _typed_bytes(_row_of_json(value, columns, info), info, columns, source.topic, registry, is_key=is_key)
     return _typed_bytes(_row_of_json(value, columns, info), info, columns, source.topic, registry, is_key=is_key)
 
 
@@ -655,6 +662,16 @@ def _typed_bytes(
 ) -> bytes | None:
     serializer = format_for(info).serializer(columns, info, SerdeContext(topic, is_key, registry))
     return serializer(row)
+
+
+def _protobuf_bytes(value: Any, info: FormatInfo, registered: RegisteredSchema) -> bytes:  # noqa: ANN401
+    """A test's JSON value as a message of a registered schema."""
+    keep_case = FormatInfo(info.name, (*info.properties, ("schemaId", "0")))
+    columns = [Column(name, kind) for name, kind in format_for(info).infer(registered, keep_case, is_key=False)]
+    row = _row_of_json(value, columns, FormatInfo(info.name))
+    index, _ = find_message(parse_proto(registered.text), info.get("fullSchemaName"))
+    write = protobuf_writer(message_classes(registered.text)[index], [(c.name, c.type) for c in columns])
+    return protobuf_header(registered.id, index) + write(row)
 
 
 def _avro_bytes(value: Any, schema_id: int, text: str) -> bytes:  # noqa: ANN401
@@ -698,6 +715,8 @@ def _avro_datum(value: Any, schema: Any) -> Any:  # noqa: ANN401, PLR0911
         return {key: _avro_datum(item, schema["values"]) for key, item in value.items()}
     if kind in ("float", "double"):
         return float(value)
+    if kind in ("int", "long"):
+        return int(value)
     if kind == "bytes" and isinstance(value, str):
         return base64.b64decode(value)
     return value

@@ -176,7 +176,7 @@ def java_hash(text: str) -> int:
 
 def java_order(entries: dict[Any, Any]) -> list[tuple[Any, Any]]:
     """A map's entries in the order in which a Java HashMap gives them; functions that fold a map depend on it."""
-    size = 16
+    size = 1
     while len(entries) > size * 0.75:
         size *= 2
 

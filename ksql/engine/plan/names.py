@@ -143,6 +143,10 @@ def _check_reserved(expression: ast.Expression, alias: str | None) -> None:
 
 
 def _qualify(node: ast.Expression, sources: Sequence[Aliased]) -> ast.Expression | None:
+    if isinstance(node, ast.IntervalUnitLiteral):
+        # A column may have the name of a unit.
+        found = any(aliased.source.schema.find(node.unit) for aliased in sources)
+        return _qualify(ast.ColumnRef(node.unit, position=node.position), sources) if found else None
     if not isinstance(node, ast.ColumnRef):
         return None
     if node.source is not None:

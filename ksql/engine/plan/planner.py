@@ -916,6 +916,9 @@ class _QueryPlanner:
     def _check_bounds(self, calls: Sequence[ast.FunctionCall]) -> None:
         if self._query.window is None:
             return
+        for ref in walk(self._query.having) if self._query.having is not None else ():
+            if isinstance(ref, ast.ColumnRef) and ref.source is None and ref.name in WINDOW_BOUNDS:
+                raise StatementError(_bounds_message(ref.name))
         for call in calls:
             for arg in call.args:
                 for ref in walk(arg):

@@ -340,6 +340,8 @@ def _check_disjunct(
     for _, conjunct in mentions:
         if isinstance(conjunct, ast.InList) and not all(map(_constant, conjunct.items)):
             raise StatementError(f"A comparison must be between a key column and a resolvable expression. {_HELP}")
+    if not mentions and any(isinstance(conjunct, ast.Like) for conjunct in disjunct):
+        raise StatementError(f"Like condition must be between strings: {text}. {_SCAN}")
     if not mentions:
         raise StatementError(f"WHERE clause missing key column for disjunct: {text}. {_SCAN}")
     ranges = [c for _, c in mentions if isinstance(c, ast.Comparison) and c.op in _RANGES]
