@@ -32,7 +32,7 @@ def encode(avro: Mapping[str, Any], *, url: str, subject: str) -> bytes:
         subject: under which the schema is registered, if it is not yet.
     """
     schema = avro["schema"]
-    text = schema if isinstance(schema, str) else json.dumps(schema)
+    text = schema if isinstance(schema, str) else json.dumps(schema, separators=(",", ":"))
     answer = httpx.post(f"{url}/subjects/{subject}/versions", json={"schema": text, "schemaType": "AVRO"}, timeout=30)
     number = int(answer.raise_for_status().json()["id"])
     buffer = io.BytesIO()

@@ -12,6 +12,7 @@ import base64
 import contextlib
 import json
 import re
+import sys
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -19,14 +20,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 import httpx
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+from rich.console import Console
+from rich.progress import Progress
 
+from cflight.errors import CflightError
 from golden.avro import decode, encode
+from golden.report import Report
+from ksql.testing import EngineProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-
-    from ksql.testing import EngineProcess
 
 _UNORDERED = frozenset({
     "streams", "tables", "queries", "topics", "properties", "sourceDescriptions", "queryDescriptions", "readQueries",
@@ -37,6 +41,7 @@ _STATISTICS = frozenset({
 })  # fmt: skip
 # What a command numbered n makes is named after the odd number before it.
 _NUMBERED = re.compile(r"(?i)((?:CSAS|CTAS|CST|INSERTQUERY)_(?:[A-Z]\w*?_)?)(\d+)(?!\w)")
+_NUMBER = re.compile(r"(command sequence number: )(\d+)")
 _EPHEMERAL = (
     (re.compile(r"\bquery_\d{6,}\b"), "query_0"),
     (re.compile(r"(transient_[\w$-]+?_)\d{6,}(_\d{13})?"), r"\g<1>0"),
@@ -46,6 +51,8 @@ _EPHEMERAL = (
 _WALL_CLOCK = 1_609_459_200_000
 _SETTLE_SECONDS = 15.0
 _REGISTRY_TOPIC = "_schemas"
+# What a server writes to its changelogs is its own affair, and so is whether it has a schema.
+_INTERNAL = "_confluent-ksql-"
 
 
 class Servers(Protocol):
@@ -84,6 +91,7 @@ class Replay:
     shift: int = 0
     renamed: dict[str, str] = field(default_factory=dict[str, str])
     _open: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+    _admin: AdminClient = field(init=False)
 
     def run(self) -> None:
         """Do every step in order.
@@ -92,6 +100,7 @@ class Replay:
             MismatchError: at the first step that answered something else.
         """
         # The first command of an empty command topic has the number 0, and each takes two.
+        self._admin = AdminClient({"bootstrap.servers": self.servers.bootstrap_servers})
         self.shift = -2 - int(self.case["last_command_sequence_number_before"])
         steps = [*self.case["setup"], *self.case["exchanges"]]
         kinds: dict[str, Callable[[dict[str, Any]], None]] = {
@@ -122,6 +131,7 @@ class Replay:
             return f"{match[1]}{int(match[2]) + self.shift}"
 
         text = _NUMBERED.sub(renumber, text)
+        text = _NUMBER.sub(lambda match: f"{match[1]}{int(match[2]) + self.shift}", text)
         for before, now in (
             ("${ksql_host}", self.engine.advertised),
             ("${ksql_dir}", str(self.engine.folder)),
@@ -187,7 +197,7 @@ class Replay:
 
     def _create_topic(self, step: dict[str, Any]) -> None:
         topic = NewTopic(step["name"], step["partitions"], 1, config=step.get("config", {"retention.ms": "604800000"}))
-        for future in self._admin().create_topics([topic]).values():
+        for future in self._admin.create_topics([topic]).values():
             future.result(30)
 
     def _register_schema(self, step: dict[str, Any]) -> None:
@@ -283,7 +293,7 @@ class Replay:
 
     def _topic_config(self, step: dict[str, Any]) -> None:
         resource = ConfigResource(ResourceType.TOPIC, self.expected(step["topic"]))
-        (future,) = self._admin().describe_configs([resource]).values()
+        (future,) = self._admin.describe_configs([resource]).values()
         entries = future.result(30)
         found = {name: entries[name].value for name in step["config"]}
         if found != step["config"]:
@@ -293,7 +303,7 @@ class Replay:
         wanted = {self.expected(name): exists for name, exists in step["topics"].items()}
 
         def look() -> dict[str, bool]:
-            names = self._admin().list_topics(timeout=30).topics
+            names = self._admin.list_topics(timeout=30).topics
             return {name: name in names for name in wanted}
 
         self._eventually(look, wanted)
@@ -302,12 +312,15 @@ class Replay:
         wanted = {
             self.expected(name): {**entry, "schema": json.loads(entry["schema"])}
             for name, entry in step["subjects"].items()
+            if not name.startswith(_INTERNAL)
         }
 
         def look() -> dict[str, Any]:
             base = self.servers.schema_registry_url
             found: dict[str, Any] = {}
             for subject in httpx.get(f"{base}/subjects", timeout=30).json():
+                if subject.startswith(_INTERNAL):
+                    continue
                 latest = httpx.get(f"{base}/subjects/{subject}/versions/latest", timeout=30).json()
                 found[subject] = {
                     "version": latest["version"],
@@ -333,7 +346,10 @@ class Replay:
         body = {"sql": self.expected(step["sql"]), "properties": step.get("properties", {})}
         headers = {"Accept": "application/vnd.ksqlapi.delimited.v1"}
         response = self._open.enter_context(client.stream("POST", "/query-stream", json=body, headers=headers))
-        text = next(response.iter_lines())
+        lines = response.iter_lines()
+        text = next(lines)
+        # The connection is closed with its iterator.
+        self._open.callback(lines.close)
         recorded = json.dumps(step["header"])
         problem = difference(recorded, text, shift=self.shift)
         if problem is not None:
@@ -351,9 +367,6 @@ class Replay:
             return {query["state"] for query in answer[0]["queries"]} - {"RUNNING"}
 
         self._eventually(states, set())
-
-    def _admin(self) -> AdminClient:
-        return AdminClient({"bootstrap.servers": self.servers.bootstrap_servers})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -542,3 +555,38 @@ def clear(servers: Servers) -> None:
 def load(folder: Path) -> list[dict[str, Any]]:
     """Read the cases of a folder, sorted by name."""
     return [json.loads(file.read_text(encoding="utf-8")) for file in sorted(folder.glob("*.json"))]
+
+
+def replay(cases: list[dict[str, Any]], *, servers: Servers, folder: Path) -> Report:
+    """Replay cases one after the other on servers that hold nothing else.
+
+    Args:
+        cases: as recorded.
+        servers: Kafka and the registry; everything in them is deleted.
+        folder: for the engine's state and log.
+    """
+    report = Report()
+    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
+        task = progress.add_task("replaying", total=len(cases))
+        for case in cases:
+            progress.update(task, description=case["name"])
+            report.add(case["name"], _differences(case, servers=servers, folder=folder / case["name"]))
+            progress.advance(task)
+    return report
+
+
+def _differences(case: dict[str, Any], *, servers: Servers, folder: Path) -> list[str]:
+    folder.mkdir()
+    clear(servers)
+    engine = EngineProcess(
+        bootstrap_servers=servers.bootstrap_servers,
+        schema_registry_url=servers.schema_registry_url,
+        folder=folder,
+        service_id="golden_",
+    )
+    try:
+        with engine:
+            Replay(case=case, servers=servers, engine=engine).run()
+    except (MismatchError, CflightError, KafkaException, httpx.HTTPError) as error:
+        return [str(error) or type(error).__name__]
+    return []

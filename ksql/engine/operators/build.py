@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ksql.engine.expressions.compiler import Binding, Compiler
 from ksql.engine.formats import format_for
+from ksql.engine.formats.protobuf import default_of
 from ksql.engine.formats.protocol import SerdeContext
 from ksql.engine.functions.aggregates import resolve_aggregate
 from ksql.engine.functions.tables import resolve_table_function
@@ -111,6 +112,22 @@ class _Branch:
         return [*self.materialized[2], operator]
 
 
+def _stored_as(sink: SinkStep) -> list[Operator]:
+    """ksqlDB keeps tables in the sink's format, and Protocol Buffers do not tell null from a scalar's default."""
+    info = sink.value_format
+    if not info.name.startswith("PROTOBUF") or info.get("nullableRepresentation") is not None:
+        return []
+    defaults = tuple(default_of(column.type) for column in sink.schema.value)
+
+    def fill(record: Record) -> Row:
+        assert record.value is not None  # noqa: S101 - stores hold no nulls
+        return tuple(
+            default if value is None else value for value, default in zip(record.value, defaults, strict=True)
+        )
+
+    return [Project("Stored", fill, old_values=False)]
+
+
 def _ignore(_context: str, _error: Exception) -> None:
     """A processing log that nobody reads."""
 
@@ -153,6 +170,8 @@ class Builder:
         materialized = None
         if branch.materialized is not None:
             name, windowed, operators = branch.materialized
+            if sink is not None:
+                operators = [*operators, *_stored_as(sink)]
             materialized = Materialization(name, windowed, tuple(operators))
         return Topology(tuple(self._sources), tuple(self._nodes), tuple(stores.values()), result, materialized)
 

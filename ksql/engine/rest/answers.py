@@ -16,7 +16,7 @@ from ksql.engine.rest.explain import execution_plan, topology_text
 from ksql.engine.rest.properties import KSQL, STREAMS_PREFIX, ServerProperty, cause
 from ksql.engine.rest.session import refused
 from ksql.engine.sql import ast
-from ksql.errors import KsqlError
+from ksql.errors import FunctionError, KsqlError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -77,9 +77,13 @@ class Answers:
         answer = answers.get(statement.subject)
         if answer is None:
             # The embedded engine has no Connect beside it; this is what a server without one answers.
-            refusal = "io.confluent.ksql.util.KsqlServerException: org.apache.hc.client5.http.HttpHostConnectException: "
+            refusal = (
+                "io.confluent.ksql.util.KsqlServerException: org.apache.hc.client5.http.HttpHostConnectException: "
+            )
             refusal += "Connect to http://localhost:8083 [localhost/127.0.0.1] failed: Connection refused\n"
-            advice = "Could not connect to the server. Please check the server details are correct and that the server is"
+            advice = (
+                "Could not connect to the server. Please check the server details are correct and that the server is"
+            )
             raise server_error(refusal + cause(f"{advice} running."), statement=text)
         return answer()
 
@@ -129,7 +133,12 @@ class Answers:
                 continue
             found.append(
                 entities.query_entry(
-                    text=query.text, query_id=query.stream.query_id, sinks={}, status="RUNNING", state="RUNNING", kind="PUSH"
+                    text=query.text,
+                    query_id=query.stream.query_id,
+                    sinks={},
+                    status="RUNNING",
+                    state="RUNNING",
+                    kind="PUSH",
                 )
             )
         return entity("queries", statement.text, queries=found)
@@ -179,7 +188,7 @@ class Answers:
     def _functions(self) -> list[Entity]:
         return [
             {"name": function.name, "type": function.kind.value, "category": function.category}
-            for function in self.engine.planning.functions.all()
+            for function in self.engine.planning.functions
         ]
 
     # --- DESCRIBE ---
@@ -273,10 +282,11 @@ class Answers:
         return {"groupId": runner.group, "topicSummaries": summaries}
 
     def _function(self, statement: ast.Describe) -> Entity:
-        function = self.engine.planning.functions.find(statement.name)
-        if function is None:
-            raise bad_request(f"Can't find any functions with the name '{statement.name}'")
-        return entity("describe_function", statement.text, **self.engine.planning.function_description(function))
+        try:
+            function = self.engine.planning.functions.get(statement.name)
+        except FunctionError as error:
+            raise bad_request(error.message) from error
+        return entity("describe_function", statement.text, **entities.function_json(function))
 
     # --- EXPLAIN ---
 
@@ -437,4 +447,3 @@ class Answers:
             if time.monotonic() >= deadline:
                 raise RestError(417, 41700, found)
             time.sleep(0.05)
-

@@ -146,7 +146,7 @@ class Definitions:
                 raise server_error(error.message, statement=statement.text) from error
         source = found.source if found.planned is None else found.planned.sink_source
         if source is not None:
-            self.engine.planning.register(source)
+            self.engine.planning.register(source, derived=found.planned is not None)
         if found.forget is not None:
             self.engine.topics.delete([found.forget])
             for side in ("key", "value"):
@@ -178,6 +178,7 @@ class Definitions:
         if "KEY_FORMAT" not in properties.values and "FORMAT" not in properties.values:
             statement = _with(statement, KEY_FORMAT=ast.StringLiteral("KAFKA"))
         try:
+            self.engine.planning.check_formats(statement)
             statement = self.engine.planning.inferred(statement, metastore)
         except KsqlError as error:
             raise bad_statement(error.message, statement=format_statement(statement)) from error
@@ -272,7 +273,7 @@ class Definitions:
         kind = "table" if statement.is_table else "stream"
         query_id = self._query_id(statement, session)
         try:
-            planned = self.engine.planning.query(statement, metastore, query_id=query_id, text=text)
+            planned = self.engine.planning.query(statement, metastore, query_id=query_id)
             _check_free(before, statement)
         except KsqlError as error:
             raise refused(error, text=text, prefix=_PLANNING) from error
@@ -329,7 +330,7 @@ class Definitions:
             ),
         )
         return topic, _with(
-            replace(statement, query=query),
+            replace(statement, query=replace(query, emit=query.emit or ast.Emit.CHANGES)),
             CLEANUP_POLICY=ast.StringLiteral(policy),
             KAFKA_TOPIC=ast.StringLiteral(name),
             PARTITIONS=ast.IntegerLiteral(partitions),
@@ -345,25 +346,25 @@ class Definitions:
 
     def _insert(self, statement: ast.InsertInto, session: Session) -> Definition:
         metastore = session.catalog.metastore
-        try:
-            given = dict(statement.properties)
-            planned = self.engine.planning.query(statement, metastore, query_id="", text=statement.text)
-        except KsqlError as error:
-            raise refused(error, text=statement.text) from error
-        wanted = given.get("QUERY_ID")
+        wanted = dict(statement.properties).get("QUERY_ID")
+        query_id = f"INSERTQUERY_{session.catalog.next_number}"
         if isinstance(wanted, ast.StringLiteral):
             query_id = wanted.value.upper()
             if query_id in session.catalog.queries:
                 raise bad_statement(f"Query ID '{query_id}' already exists.", statement=statement.text)
-        else:
-            query_id = f"INSERTQUERY_{session.catalog.next_number}"
+        # That its target is there ksqlDB checks while it prepares the statement.
+        prefix = "" if statement.target in metastore.sources else "Exception while preparing statement: "
+        try:
+            planned = self.engine.planning.query(statement, metastore, query_id=query_id)
+        except KsqlError as error:
+            raise refused(error, text=statement.text, prefix=prefix) from error
         command = Command(
             id=f"stream/`{statement.target}`/create",
             statement=statement.text,
             properties=session.properties,
             query_id=query_id,
         )
-        return Definition(command=command, text=statement.text, planned=replace(planned, query_id=query_id))
+        return Definition(command=command, text=statement.text, planned=planned)
 
     # --- DROP, TERMINATE and the others ---
 
@@ -449,7 +450,9 @@ class Definitions:
         try:
             if isinstance(statement, ast.CreateType):
                 if statement.name in metastore.types:
-                    message = f"Cannot register custom type '{statement.name}' since it is already registered with type: "
+                    message = (
+                        f"Cannot register custom type '{statement.name}' since it is already registered with type: "
+                    )
                     message += str(metastore.types[statement.name])
                     if statement.if_not_exists:
                         return entity("warning_entity", statement.text, message=message)

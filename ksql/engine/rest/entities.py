@@ -9,6 +9,7 @@ from ksql.engine.types import SqlArray, SqlDecimal, SqlMap, SqlStruct
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from ksql.engine.functions.registry import Function
     from ksql.engine.metastore import Source
     from ksql.engine.schema import Column
     from ksql.engine.types import SqlType
@@ -94,3 +95,36 @@ def query_entry(*, text: str, query_id: str, sinks: Mapping[str, str], status: s
 def timestamp_name(source: Source) -> str:
     """Return the name of the column that holds a source's time; empty for the record's own."""
     return source.timestamp.name if source.timestamp is not None else ""
+
+
+def function_json(function: Function) -> Entity:
+    """Return what DESCRIBE FUNCTION says of a function."""
+    variants: list[Entity] = []
+    for variant in function.variants:
+        types = [f"{parameter.pattern}" for parameter in variant.parameters]
+        variants.append(
+            {
+                "arguments": [
+                    {
+                        "name": parameter.name,
+                        "type": str(parameter.pattern),
+                        "description": parameter.description,
+                        "isVariadic": parameter.variadic,
+                    }
+                    for parameter in variant.parameters
+                ],
+                # A result whose type is computed from the arguments' types has no name of its own.
+                "returnType": "T" if callable(variant.returns) else str(variant.returns),
+                "description": variant.description,
+                "argumentTypes": types,
+            }
+        )
+    return {
+        "name": function.name,
+        "description": function.description,
+        "author": "Confluent",
+        "version": "",
+        "path": "internal",
+        "functions": variants,
+        "type": function.kind.value,
+    }

@@ -60,7 +60,7 @@ def _plan_lines(planned: PlannedQuery) -> Iterator[tuple[str, list[str], str]]:
         elif isinstance(step, FilterStep):
             yield "FILTER", _carried(step), step.context
         elif isinstance(step, ProjectStep):
-            yield "PROJECT", _columns(step, transient=planned.sink is None), step.context
+            yield "PROJECT", _columns(step, transient=not planned.sink), step.context
         else:
             name = {PartitionByStep: "PARTITION_BY", FlatMapStep: "FLAT_MAP", JoinStep: "JOIN"}.get(type(step), "STEP")
             yield name, _columns(step), step.context
@@ -262,9 +262,8 @@ def _add_aggregate(step: AggregateStep, found: _Topology) -> None:
 def _add_end(planned: PlannedQuery, found: _Topology) -> None:
     if planned.step.is_table:
         found.add("Processor", found.next("KTABLE-TOSTREAM"), "stores: []")
-    if planned.sink is not None:
+    if planned.sink:
         found.add("Sink", found.next("KSTREAM-SINK"), f"topic: {planned.sink_topic}")
         return
     kind = "KSTREAM-FOREACH" if planned.step.is_table else "KSTREAM-PROCESSOR"
     found.add("Processor", found.next(kind), "stores: []")
-

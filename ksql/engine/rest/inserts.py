@@ -174,6 +174,8 @@ def _fits(given: SqlType, wanted: SqlType) -> bool:
         return True
     if isinstance(given, SqlDecimal) and (wanted == DOUBLE or isinstance(wanted, SqlDecimal)):
         return True
+    if given in {INTEGER, BIGINT} and isinstance(wanted, SqlDecimal):
+        return True
     if isinstance(given, SqlArray) and isinstance(wanted, SqlArray):
         return _fits(given.element, wanted.element)
     if isinstance(given, SqlMap) and isinstance(wanted, SqlMap):

@@ -8,8 +8,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ksql.engine.formats.numbers import java_double
 from ksql.engine.rest.exchange import DELIMITED, JSON, KSQL_JSON
+from ksql.engine.sql.formatter import format_double
 from ksql.engine.types import SqlArray, SqlMap, SqlStruct
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ def _json(value: object) -> str:
 
 
 def _double(value: float) -> str:
-    text = java_double(value)
+    text = format_double(value)
     return text if text[-1].isdigit() else f'"{text}"'
 
 

@@ -127,9 +127,7 @@ class Service:
         self._check_syntax(text, variables)
         for sandbox in (True, False):
             catalog = self.engine.catalog.copy() if sandbox else self.engine.catalog
-            session = Session(
-                catalog=catalog, sandbox=sandbox, properties=dict(properties), variables=dict(variables)
-            )
+            session = Session(catalog=catalog, sandbox=sandbox, properties=dict(properties), variables=dict(variables))
             answers: list[Entity] = []
             for statement in statements(text, session.variables):
                 answer = self._statement(statement, session)
@@ -240,8 +238,10 @@ class Service:
             prepared = error.message.startswith("Exception while preparing statement")
             answer = refused(error, text=statement.text)
             answer.typed = legacy and prepared
-            if not prepared and "\nStatement: (" in error.message:
-                answer.message += f"\nStatement: {statement.text}"
+            if error.message.startswith("Error in WHERE expression") and "\nStatement: " in error.message:
+                # ksqlDB says it at every level: of the comparison, of the condition, of the query.
+                condition = error.message.rpartition("\nStatement: ")[2]
+                answer.message += f"\nStatement: {condition}\nStatement: {statement.text}"
             raise answer from error
 
     def _query_statement(self, text: str, variables: dict[str, str], *, legacy: bool) -> ast.QueryStatement:
@@ -257,9 +257,7 @@ class Service:
         if isinstance(statement, ast.QueryStatement):
             return statement
         if isinstance(statement, ast.PrintTopic):
-            raise bad_statement(
-                "PRINT is not supported by the embedded engine", statement=statement.text, typed=legacy
-            )
+            raise bad_statement("PRINT is not supported by the embedded engine", statement=statement.text, typed=legacy)
         if legacy:
             kind = "io.confluent.ksql.parser.KsqlParser$PreparedStatement"
             raise bad_request(f"Statement type `{kind}' not supported for this resource")
@@ -284,17 +282,16 @@ class Service:
             ),
             None,
         )
-        planned = pull.plan(query, source=source, functions=self.engine.planning.functions)
+        planned = self.engine.planning.pull(query, self.engine.catalog.metastore)
         if runner is None or runner.topology.materialized is None:
             raise KsqlError(
                 f"The `{source.name}` table isn't queryable. To derive a queryable table, you can do 'CREATE TABLE"
                 f" QUERYABLE_{source.name} AS SELECT * FROM {source.name}'. See https://cnfl.io/queries for more info.\n"
                 "Add EMIT CHANGES if you intended to issue a push query."
             )
-        serialize, _ = self.engine.planning.serializers(source)
         with runner.lock:
-            rows = planned.rows(runner.topology.materialized, runner.states, serialize=serialize)
-        stream = RowStream(query_id=f"query_{next(self._numbers)}", columns=planned.columns, push=False)
+            rows = pull.rows(planned, runner.topology.materialized, runner.states, task_of=runner.task_of)
+        stream = RowStream(query_id=f"query_{next(self._numbers)}", columns=planned.schema.columns, push=False)
         stream.put(rows)
         stream.end()
         return stream
@@ -315,7 +312,7 @@ class Service:
         transient = TransientQuery(
             stream=stream,
             text=statement.text,
-            topology=planned.topology,
+            planned=planned,
             partitions={name: topic.partitions for name, topic in known.items()},
             kafka=self.engine.kafka,
             topics=self.engine.topics,

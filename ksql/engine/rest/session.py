@@ -85,6 +85,8 @@ def refused(error: KsqlError, *, text: str, prefix: str = "") -> RestError:
         prefix: what stands in front of the message, where it does not say already when the error was found.
     """
     message = error.message
-    if prefix and not message.startswith(("Exception while preparing statement", "Failed to prepare statement", prefix)):
+    if prefix and not message.startswith(
+        ("Exception while preparing statement", "Failed to prepare statement", prefix)
+    ):
         message = prefix + message
     return bad_statement(message, statement=text)

@@ -231,8 +231,7 @@ class Engine:
         cache = streams.get("cache.max.bytes.buffering", settings.ksql_streams_cache_max_bytes_buffering)
         interval = streams.get("commit.interval.ms", settings.ksql_streams_commit_interval_ms)
         query.runner = PersistentQuery(
-            query_id=query.id,
-            topology=planned.topology,
+            planned=planned,
             partitions={name: known[name].partitions for name in names},
             settings=self.query_settings,
             topics=self.topics,

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ksql.engine.operators.protocol import Record
-    from ksql.engine.operators.topology import Node, SourceReader, Topology
+    from ksql.engine.operators.topology import Node, SourceReader
+    from ksql.engine.runtime.planning import PlannedQuery
     from ksql.engine.runtime.stores import TaskState
     from ksql.engine.runtime.topics import Topics
 
@@ -96,8 +97,7 @@ class PersistentQuery:
     """A query that runs until it is terminated.
 
     Args:
-        query_id: names the group and the internal topics.
-        topology: what it does.
+        planned: what it does; its id names the group and the internal topics.
         partitions: of every topic that it reads, and of the sink.
         settings: how queries run.
         topics: for internal topics and offsets.
@@ -109,8 +109,7 @@ class PersistentQuery:
     def __init__(
         self,
         *,
-        query_id: str,
-        topology: Topology,
+        planned: PlannedQuery,
         partitions: Mapping[str, int],
         settings: QuerySettings,
         topics: Topics,
@@ -118,8 +117,8 @@ class PersistentQuery:
         caching: bool,
         earliest: bool,
     ) -> None:
-        self.query_id = query_id
-        self.topology = topology
+        self.query_id = query_id = planned.query_id
+        self.topology = topology = planned.topology
         self.group = f"{settings.prefix}query_{query_id}"
         self.counters = Counters()
         self.error: str | None = None
@@ -136,7 +135,10 @@ class PersistentQuery:
             make_state(topology.stores, partition=number, database=self._database) for number in range(self._tasks)
         ]
         output = Output(sink=self._produce)
-        self._pipeline = Pipeline(topology, states=self.states, output=output, caching=caching)
+        self._pipeline = Pipeline(
+            topology, states=self.states, output=output, caching=caching, registry=planned.registry
+        )
+        self.task_of = planned.placement(self._tasks)
         self._readers: dict[Place, list[tuple[SourceReader, Any]]] = {}
         for index, source in enumerate(topology.sources):
             for number in range(self._sources[source.topic]):

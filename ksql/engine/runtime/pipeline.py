@@ -7,17 +7,25 @@ same transaction.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from ksql.engine.operators.aggregation import SessionAggregate, StreamAggregate, TableAggregate, WindowedAggregate
+from ksql.engine.operators.joins import MaterializedTable
 from ksql.engine.operators.protocol import Record
 from ksql.engine.runtime.codec import key_bytes
+from ksql.engine.runtime.partitioning import placement
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
 
+    from ksql.engine.formats.protocol import SchemaRegistry
     from ksql.engine.operators.topology import Node, Topology
     from ksql.engine.runtime.stores import TaskState
+
+_MERGED: Final = (StreamAggregate, TableAggregate, WindowedAggregate, SessionAggregate, MaterializedTable)
+"""The operators whose stores Kafka Streams puts a cache in front of."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,9 +49,19 @@ class Pipeline:
         states: one for each task.
         output: where records go.
         caching: whether updates of one key are merged until `flush`.
+        registry: for keys whose format has schemas.
     """
 
-    def __init__(self, topology: Topology, *, states: Sequence[TaskState], output: Output, caching: bool) -> None:
+    def __init__(
+        self,
+        topology: Topology,
+        *,
+        states: Sequence[TaskState],
+        output: Output,
+        caching: bool,
+        registry: SchemaRegistry,
+    ) -> None:
+        self._registry = registry
         self._topology = topology
         self._states = states
         self._output = output
@@ -84,7 +102,9 @@ class Pipeline:
         operator = node.operator
         if operator is None:
             return forward
-        if self._caching and getattr(operator, "merges", False):
+        if isinstance(operator, WindowedAggregate | SessionAggregate):
+            operator.due = _OnceASecond()
+        if self._caching and isinstance(operator, _MERGED):
             cache = _Cache(forward)
             self._caches.append(cache)
             forward = cache.add
@@ -118,13 +138,30 @@ class Pipeline:
 
     def _shuffle(self, node: Node) -> Callable[[Record], None]:
         tasks = [[self._push(child, task) for child in node.children] for task in range(len(self._states))]
-        place = node.repartition.place if node.repartition is not None else _no_place
+        repartition = node.repartition
+        if repartition is None:
+            raise ValueError(f"the keys of {node.name} do not change")
+        task_of = placement(repartition.key, repartition.format, len(tasks), self._registry)
 
         def hand_over(record: Record) -> None:
-            for push in tasks[0 if record.key is None else place(record.key, len(tasks))]:
+            for push in tasks[task_of(record.key)]:
                 push(record)
 
         return hand_over
+
+
+class _OnceASecond:
+    """True at the first call, and then at most once a second."""
+
+    def __init__(self) -> None:
+        self._last = float("-inf")
+
+    def __call__(self) -> bool:
+        now = time.monotonic()
+        if now - self._last < 1.0:
+            return False
+        self._last = now
+        return True
 
 
 class _Cache:

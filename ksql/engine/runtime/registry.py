@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from typing import Any
 from urllib.parse import quote
@@ -57,15 +58,22 @@ class Registry:
             known = self._ids.get((subject, text))
         if known is not None:
             return known
+        newest = self.latest(subject)
+        if newest is not None and newest.type == type and _same(newest.text, text):
+            # Some registries take the same schema with other white space for another version.
+            return self._remember(subject, text, newest.id)
         body: dict[str, Any] = {"schema": text}
         if type != "AVRO":
             body["schemaType"] = type
         answer = self._ask("POST", f"/subjects/{_part(subject)}/versions", body)
         if answer is None:
             raise ServerError("the schema registry does not take schemas", where=self._url)
+        return self._remember(subject, text, int(answer["id"]))
+
+    def _remember(self, subject: str, text: str, number: int) -> int:
         with self._lock:
-            self._ids[subject, text] = int(answer["id"])
-        return int(answer["id"])
+            self._ids[subject, text] = number
+        return number
 
     def delete(self, subject: str) -> None:
         """Soft-delete a subject, if there is one."""
@@ -92,6 +100,13 @@ class Registry:
             raise ServerError(f"the schema registry refused {method} {path}: {answer.text}", where=self._url)
         found = answer.json()
         return found if isinstance(found, dict) else {}
+
+
+def _same(one: str, other: str) -> bool:
+    try:
+        return json.loads(one) == json.loads(other)
+    except ValueError:
+        return one == other
 
 
 def _part(subject: str) -> str:

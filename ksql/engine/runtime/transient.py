@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from ksql.engine.formats.protocol import Row
     from ksql.engine.operators.protocol import Record
-    from ksql.engine.operators.topology import Topology
+    from ksql.engine.runtime.planning import PlannedQuery
     from ksql.engine.runtime.streams import RowStream
     from ksql.engine.runtime.topics import Topics
 
@@ -34,7 +34,7 @@ class TransientQuery:
     Args:
         stream: gets the rows.
         text: its statement.
-        topology: what the query does; its result's values are the rows.
+        planned: what the query does; its result's values are the rows.
         partitions: of every topic that it reads.
         kafka: settings of a Kafka client.
         topics: for offsets.
@@ -51,7 +51,7 @@ class TransientQuery:
         *,
         stream: RowStream,
         text: str,
-        topology: Topology,
+        planned: PlannedQuery,
         partitions: Mapping[str, int],
         kafka: Mapping[str, Any],
         topics: Topics,
@@ -64,7 +64,7 @@ class TransientQuery:
     ) -> None:
         self.stream = stream
         self.text = text
-        self._topology = topology
+        self._topology = topology = planned.topology
         self._commit_seconds = commit_seconds
         self._limit = limit
         self._bounded = bounded
@@ -74,7 +74,11 @@ class TransientQuery:
         # A single task sees all partitions: its state needs to agree with nothing outside of it.
         state = make_state(topology.stores, partition=0, database=None)
         self._pipeline = Pipeline(
-            topology, states=[state], output=Output(result=self._collect), caching=caching and not bounded
+            topology,
+            states=[state],
+            output=Output(result=self._collect),
+            caching=caching and not bounded,
+            registry=planned.registry,
         )
         names = list(dict.fromkeys(source.topic for source in topology.sources))
         tables = {source.topic for source in topology.sources if source.table}

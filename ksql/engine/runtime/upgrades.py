@@ -30,7 +30,9 @@ def source_upgrade_problem(before: Source, after: Source) -> str | None:
     values = _moved(before.schema.value, after.schema.value, same_length=False)
     note = ""
     if keys:
-        note = f" (Key columns must be identical. The following key columns are changed, missing or reordered: [{keys}])"
+        note = (
+            f" (Key columns must be identical. The following key columns are changed, missing or reordered: [{keys}])"
+        )
     elif values:
         note = f" (The following columns are changed, missing or reordered: [{values}])"
     if note:
