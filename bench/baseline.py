@@ -1,7 +1,7 @@
 """The simple transform that the real one is compared with: what one writes first, plainly, exactly once.
 
-`csv` reads, `uuid` makes ids, `fastavro` encodes, and every row is produced by a call of its own; one transaction holds what
-arrives within a tenth of a second.
+`csv` reads, `uuid` makes ids, `fastavro` encodes, and every row is produced by a call of its own; one transaction holds
+what arrives within a tenth of a second.
 """
 
 from __future__ import annotations

@@ -134,8 +134,8 @@ class Broker:
         while self._registry is not None:
             with (
                 contextlib.suppress(OSError),
-                urllib.request.urlopen(f"{self.schema_registry_url}/subjects", timeout=2),
-            ):  # noqa: S310 - our own
+                urllib.request.urlopen(f"{self.schema_registry_url}/subjects", timeout=2),  # noqa: S310 - our own
+            ):
                 return
             self._check(self._registry, deadline=deadline, log="registry.log")
 

@@ -1,4 +1,4 @@
-"""Puts itself under a hard memory limit and becomes a command: python -m bench.limited CGROUP BYTES COMMAND…"""
+"""Puts itself under a hard memory limit and becomes a command: `python -m bench.limited CGROUP BYTES COMMAND…`."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def read(servers: str, topic: str) -> Iterator[Message]:
                 error = message.error()
                 if error is None:
                     yield message
-                elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+                elif error.code() == KafkaError._PARTITION_EOF:  # pyright: ignore[reportPrivateUsage]
                     left -= 1
                 else:
                     raise BenchError(error.str(), where=topic)

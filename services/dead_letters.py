@@ -33,7 +33,9 @@ class Source:
     offset: int
 
 
-def headers(*, source: Source, reason: Reason, what: str, line: int | None = None) -> list[tuple[str, bytes]]:
+def headers(
+    *, source: Source, reason: Reason, what: str, line: int | None = None
+) -> list[tuple[str, str | bytes | None]]:
     """Return a dead letter's headers.
 
     Args:

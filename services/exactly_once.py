@@ -1,15 +1,16 @@
 """The consume-process-produce loop, exactly once.
 
-One transaction holds what many messages led to and the offsets behind them; readers that read committed see all of it or
-nothing. Fencing is that of KIP-447: the offsets go with the consumer group's metadata, so an instance that lost its partitions
-cannot commit for them, and every instance has a transactional id of its own.
+One transaction holds what many messages led to and the offsets behind them; readers that read committed see all of it
+or nothing. Fencing is that of KIP-447: the offsets go with the consumer group's metadata, so an instance that lost its
+partitions cannot commit for them, and every instance has a transactional id of its own.
 
 What can happen, and what follows:
 
 - partitions are taken away: what was processed is committed first; if they are lost already, it is aborted;
 - an error that a transaction does not survive: it is aborted, and the messages are read again;
 - an error that the producer does not survive (fenced, or its transaction timed out): clients are made anew;
-- a message that the service cannot process: the transaction is aborted, the message is dead-lettered when it comes again;
+- a message that the service cannot process: the transaction is aborted, the message is dead-lettered when it comes
+again;
 - a record that the broker refuses: messages are committed one by one until the one is found; that is dead-lettered.
 """
 
@@ -168,7 +169,7 @@ class Transaction:
             span.next = after
 
     def make_room(self, *, most: int) -> None:
-        """Wait until few messages wait to be sent: the queue's memory stays bounded, and no record is refused for want of room.
+        """Wait until few messages wait to be sent: the queue stays short, and refuses no record for want of room.
 
         Args:
             most: how many may wait.

@@ -124,14 +124,16 @@ def log_error(error: KafkaError) -> None:
 
 def _iam_token_callback(region: str) -> Any:
     try:
-        from aws_msk_iam_sasl_signer import MSKAuthTokenProvider  # noqa: PLC0415 - only the aws extra brings it
+        # Only the aws extra brings it; it has no types.
+        from aws_msk_iam_sasl_signer import MSKAuthTokenProvider  # noqa: PLC0415  # pyright: ignore
     except ImportError:
         raise SettingsError(
             "needs the AWS extra", where="KAFKA_SASL_MECHANISM=OAUTHBEARER", remedy=_OAUTH_EXTRA
         ) from None
 
     def token(_config: str) -> tuple[str, float]:
-        text, expires_ms = MSKAuthTokenProvider.generate_auth_token(region)
+        answer: tuple[str, int] = MSKAuthTokenProvider.generate_auth_token(region)  # pyright: ignore
+        text, expires_ms = answer
         return text, expires_ms / 1000
 
     return token

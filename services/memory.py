@@ -1,7 +1,7 @@
 """How a service divides the memory that it may use.
 
-The interpreter, the libraries and librdkafka's threads take a fixed part; queues, fetches and batches in work share what is
-left. The limit is the process's own, read from its cgroups.
+The interpreter, the libraries and librdkafka's threads take a fixed part; queues, fetches and batches in work share
+what is left. The limit is the process's own, read from its cgroups.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from cflight.memory_limit import memory_limit
 
 FIXED_BYTES = 56 * 1024 * 1024
-"""What an idle service takes, measured: interpreter and libraries 45 MiB, librdkafka's threads and connections the rest."""
+"""What an idle service takes, measured: interpreter and libraries 45 MiB, librdkafka's threads and connections the
+rest."""
 # More than this does not make a service faster.
 _MOST_BYTES = 1024 * 1024 * 1024
 _LEAST_BYTES = 16 * 1024 * 1024
@@ -59,8 +60,8 @@ def plan_memory(*, limit: int | None = None) -> MemoryPlan:
 def tune_process() -> None:
     """Make the allocator give memory back, and the collector leave long-lived objects alone; call before threads start.
 
-    librdkafka allocates on one thread and frees on another: with glibc's default of eight arenas a core each of them grows to
-    the peak. A fixed threshold keeps large buffers out of the arenas, where they would leave holes.
+    librdkafka allocates on one thread and frees on another: with glibc's default of eight arenas a core each of them
+    grows to the peak. A fixed threshold keeps large buffers out of the arenas, where they would leave holes.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:  # glibc

@@ -87,6 +87,7 @@ class MessageWork:
 
     def state(self, topic: str, partition: int) -> str:
         """Nothing is kept of a partition."""
+        del topic, partition
         return ""
 
     def dropped(self, partitions: list[TopicPartition]) -> None:

@@ -1,7 +1,7 @@
 """The schema registry's Confluent-compatible API, as far as the services need it.
 
-`POST /subjects/<subject>/versions` answers with the id of an equal schema that is already there, or registers it: both the
-look-up and the registration. Failures to reach the registry pass; its refusals do not.
+`POST /subjects/<subject>/versions` answers with the id of an equal schema that is already there, or registers it: both
+the look-up and the registration. Failures to reach the registry pass; its refusals do not.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import ssl
 import urllib.error
 import urllib.parse
 import urllib.request
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from services.errors import RegistryError
 
@@ -84,7 +84,8 @@ class Registry:
 
     def _call(self, path: str, content: object) -> dict[str, Any]:
         body = None if content is None else json.dumps(content).encode()
-        request = urllib.request.Request(self._url + path, data=body, headers=self._headers)  # noqa: S310 - http(s) by validation
+        # The settings allow http and https only.
+        request = urllib.request.Request(self._url + path, data=body, headers=self._headers)  # noqa: S310
         try:
             with self._opener.open(request, timeout=_TIMEOUT_SECONDS) as response:
                 answer: Any = json.load(response)
@@ -98,7 +99,7 @@ class Registry:
             raise RegistryAwayError(f"cannot be reached: {error}", where=self._url + path) from None
         if not isinstance(answer, dict):
             raise RegistryAwayError(f"answered {str(answer)[:200]!r}, not an object", where=self._url + path)
-        return answer
+        return cast("dict[str, Any]", answer)
 
 
 class _NotFoundError(RegistryError):

@@ -15,13 +15,13 @@ from services.exactly_once import Loop, backoff, instance_name
 from services.health import Health, serve
 from services.kafka import consumer_config, producer_config
 from services.memory import plan_memory, tune_process
-from services.registry import Registry
 from services.settings import ConsumerSettings, load_or_exit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from services.exactly_once import Work
+    from services.registry import Registry
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +104,7 @@ class Service:
             topic=topic,
             consumer=consumer_config(
                 self.settings,
-                group=self._name,
+                group=self.settings.consumer_group or self._name,
                 instance=instance,
                 memory=self.memory,
                 prefetch=prefetch,

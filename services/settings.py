@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 from services import contracts
 from services.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 _UNITS = {"": 1, "k": 1000, "M": 1000**2, "G": 1000**3, "Ki": 1024, "Mi": 1024**2, "Gi": 1024**3}
 _QUANTITY = re.compile(r"(\d+)\s*(|k|M|G|Ki|Mi|Gi)B?")
@@ -72,7 +74,8 @@ class KafkaSettings(BaseModel):
             self.kafka_sasl_username and self.kafka_sasl_password
         ):
             raise ValueError(
-                f"KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD: must be set where KAFKA_SASL_MECHANISM is {self.kafka_sasl_mechanism}"
+                "KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD: must be set where KAFKA_SASL_MECHANISM is "
+                f"{self.kafka_sasl_mechanism}"
             )
         return self
 
@@ -122,8 +125,11 @@ class ConsumerSettings(ServiceSettings):
     instance_id: str | None = Field(
         default=None,
         pattern=r"^[A-Za-z0-9._-]{1,200}$",
-        description="This instance's name among those of its group, the same after a restart: then it takes its partitions and its "
-        "open transaction over at once. Without it, others take over after `SESSION_TIMEOUT_MS`.",
+        description="This instance's name among those of its group, the same after a restart: then it takes its "
+        "partitions and its open transaction over at once. Without it, others take over after `SESSION_TIMEOUT_MS`.",
+    )
+    consumer_group: str | None = Field(
+        default=None, pattern=r"^[A-Za-z0-9._-]{1,249}$", description="The consumer group; else the service's name."
     )
     session_timeout_ms: int = Field(
         default=10_000,
@@ -161,10 +167,7 @@ def load(model: type[_Model], *, environ: Mapping[str, str]) -> _Model:
     values: dict[str, str] = {}
     for name, field in model.model_fields.items():
         variable = name.upper()
-        if _is_secret(field.annotation):
-            value = _secret(variable, environ=environ)
-        else:
-            value = environ.get(variable)
+        value = _secret(variable, environ=environ) if _is_secret(field.annotation) else environ.get(variable)
         if value:
             values[name] = value
     try:

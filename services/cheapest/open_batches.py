@@ -1,11 +1,12 @@
 """The batches of a partition of which not all rows are read yet.
 
-Transform writes a batch's row count with its first row, so a batch is complete when so many are read. A partition has at most
-one incomplete batch for each instance of transform, since an instance writes batch after batch. What is known of them is so
-little that it travels with the committed offset (as its metadata): after a restart reading goes on where it stopped.
+Transform writes a batch's row count with its first row, so a batch is complete when so many are read. A partition has
+at most one incomplete batch for each instance of transform, since an instance writes batch after batch. What is known
+of them is so little that it travels with the committed offset (as its metadata): after a restart reading goes on where
+it stopped.
 
-Rows that somebody else wrote have no count. Their batch's answer is given when reading pauses, and again if a cheaper row
-comes; of such batches a partition remembers the last few.
+Rows that somebody else wrote have no count. Their batch's answer is given when reading pauses, and again if a cheaper
+row comes; of such batches a partition remembers the last few.
 """
 
 from __future__ import annotations

@@ -165,7 +165,8 @@ class NativeRowReader:
 
     def read(self, consumer: Consumer, *, timeout: float) -> list[Run | Odd]:
         """See `RowReader`."""
-        # What was fetched before its partition's queue was forwarded comes this way; it is older than what the queue holds.
+        # What was fetched before its partition's queue was forwarded comes this way; it is older than what the queue
+        # holds.
         message = consumer.poll(0 if self._queue is not None else timeout)
         if message is not None:
             return list(self._python.runs([message]))
@@ -173,8 +174,8 @@ class NativeRowReader:
             return []
         read = ctypes.c_int()
         count = self._native.rows.cflight_consume(
-            self._native.api, self._queue, int(timeout * 1000), _MOST_ROWS, self._prefix, contracts.HEADER_BATCH_ROWS.encode(),
-            self._messages, self._runs, read,
+            self._native.api, self._queue, int(timeout * 1000), _MOST_ROWS, self._prefix,
+            contracts.HEADER_BATCH_ROWS.encode(), self._messages, self._runs, read,
         )  # fmt: skip
         return [run for native in self._runs[:count] if (run := self._run(native)) is not None]
 

@@ -31,7 +31,7 @@ def gzip(text: bytes, *, level: int) -> bytes:
         level: 0 to 3 are ISA-L's levels, 4 to 9 are zlib's.
     """
     if level <= _LAST_ISAL_LEVEL:
-        return isal_zlib.compress(text, level, _GZIP_WINDOW_BITS)
+        return isal_zlib.compress(text, level, _GZIP_WINDOW_BITS)  # pyright: ignore[reportUnknownMemberType]
     return zlib.compress(text, level, _GZIP_WINDOW_BITS)
 
 

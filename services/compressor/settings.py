@@ -20,5 +20,5 @@ class CompressorSettings(ConsumerSettings):
         default=1,
         ge=0,
         le=9,
-        description="How hard to compress: 0 to 3 are ISA-L's levels, fast; 4 to 9 are zlib's, smaller and several times slower.",
+        description="How hard to compress: 0 to 3 are ISA-L's levels, fast; 4 to 9 are zlib's, smaller and slower.",
     )

@@ -26,7 +26,7 @@ from services import contracts, metrics
 from services.ingest.event_log import KafkaAwayError, Position, RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from services.health import Health
     from services.ingest.event_log import EventLog
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _RETRY_AFTER_SECONDS = 2
-# After a refusal the rest of the body is thrown away for a moment, so that the client gets to read the answer before the
-# connection breaks under what it still sends.
+# After a refusal the rest of the body is thrown away for a moment, so that the client gets to read the answer before
+# the connection breaks under what it still sends.
 _DRAIN_SECONDS = 1.0
 _DRAIN_BYTES = 1024 * 1024
 _HEALTH_PAGES = frozenset({"/healthz", "/readyz", "/metrics"})
@@ -204,7 +204,7 @@ class Application:
     def _too_long(self) -> Refusal:
         return Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is longer than {self._longest} bytes")
 
-    async def _chunks(self, receive: Receive) -> Any:
+    async def _chunks(self, receive: Receive) -> AsyncIterator[bytes]:
         """Yield the body's chunks, as fast as asked of clients."""
         loop = asyncio.get_running_loop()
         started = loop.time()

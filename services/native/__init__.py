@@ -1,11 +1,11 @@
 """Native code for the two loops that run once a row: transform's and cheapest's.
 
-Measured with `scripts/bench services`: a call of `Producer.produce` costs about a microsecond, a `Message` object half of one,
-several times what librdkafka itself needs for a message. So rows are handed to librdkafka, and taken from it, in arrays, through
-its public C interface and in the very library that confluent-kafka has loaded.
+Measured with `scripts/bench services`: a call of `Producer.produce` costs about a microsecond, a `Message` object half
+of one, several times what librdkafka itself needs for a message. So rows are handed to librdkafka, and taken from it,
+in arrays, through its public C interface and in the very library that confluent-kafka has loaded.
 
-The library is optional: without a compiler at installation, on another platform, or with a confluent-kafka whose objects look
-different, `load` returns None and the services do the same work in Python.
+The library is optional: without a compiler at installation, on another platform, or with a confluent-kafka whose
+objects look different, `load` returns None and the services do the same work in Python.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ ROW_BYTES = 120
 ID_DIGITS = 32
 HEADER_ONLY = ctypes.sizeof(ctypes.c_void_p) * 2
 
-# confluent-kafka keeps the client's librdkafka handle as the first field of its objects, which have this size. Another size means
-# another layout, and then the handle is not looked for.
+# confluent-kafka keeps the client's librdkafka handle as the first field of its objects, which have this size. Another
+# size means another layout, and then the handle is not looked for.
 _CLIENT_OBJECT_BYTES = 176
 
 
@@ -141,7 +141,8 @@ def _declare(rows: Any, rdkafka: Any) -> None:
     rows.cflight_produce.argtypes = (void, void, void, ctypes.c_int, ctypes.c_char_p, void)
     rows.cflight_produce.restype = ctypes.c_int
     rows.cflight_consume.argtypes = (
-        void, void, ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_char_p, void, void, ctypes.POINTER(ctypes.c_int),
+        void, void, ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_char_p, void, void,
+        ctypes.POINTER(ctypes.c_int),
     )  # fmt: skip
     rows.cflight_consume.restype = ctypes.c_int
     rows.cflight_release.argtypes = (void, ctypes.POINTER(NativeMessage))

@@ -1,7 +1,7 @@
-"""Compiles the native per-row code next to its source: python services/native/build.py
+"""Compiles the native per-row code next to its source: `python services/native/build.py`.
 
-Only the standard library is imported: the package's build runs this before anything is installed. Without a C compiler there is
-no native code, and the services do the same in Python.
+Only the standard library is imported: the package's build runs this before anything is installed. Without a C compiler
+there is no native code, and the services do the same in Python.
 """
 
 from __future__ import annotations

@@ -1,18 +1,21 @@
 """Gives canonical rows their ids: the bundle's lines and the rows' Avro values.
 
-A canonical row has fields of fixed length but for its price, and Avro's double has eight bytes whatever the price: every
-Avro value has the same length and layout. Pieces are cut and joined; nothing is encoded field by field.
+A canonical row has fields of fixed length but for its price, and Avro's double has eight bytes whatever the price:
+every Avro value has the same length and layout. Pieces are cut and joined; nothing is encoded field by field.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
 from sys import byteorder
+from typing import TYPE_CHECKING
 
 from services.contracts import wire_prefix
 from services.transform.ids import ID_DIGITS, Identity
 from services.transform.rows import HEAD
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 BUNDLE_EXTRA_BYTES = len(",") + ID_DIGITS + len(",") + ID_DIGITS + len(",2020-08-01T09:00:00")
 """What a row is longer by in the bundle than in canonical spelling."""

@@ -9,6 +9,9 @@ from isal import isal_zlib
 
 from services.errors import BatchError, Reason
 
+# isal's stubs declare it as a variable.
+IsalError: type[Exception] = isal_zlib.error  # pyright: ignore
+
 _GZIP_WINDOW_BITS = 31  # zlib's way to say "gzip wrapper, 32 KiB window"
 _MAGIC = b"\x1f\x8b"
 MAX_MEMBERS = 4096
@@ -34,7 +37,7 @@ def gunzip(body: bytes, *, limit: int) -> bytes:
         raise BatchError(Reason.EMPTY, "the body is empty")
     if not body.startswith(_MAGIC[: len(body)]):
         raise BatchError(Reason.NOT_GZIP, "the body does not start with gzip's magic bytes 1f 8b")
-    member = isal_zlib.decompressobj(wbits=_GZIP_WINDOW_BITS)
+    member = _member()
     text = _expand(member, body, limit=limit)
     if member.eof and not member.unused_data:
         return text
@@ -51,7 +54,7 @@ def _gunzip_members(body: bytes, *, limit: int) -> bytes:
     while position < len(body):
         if len(texts) == MAX_MEMBERS:
             raise BatchError(Reason.TOO_MANY_MEMBERS, f"the body has more than {MAX_MEMBERS} gzip members")
-        if view[position : position + 2] != _MAGIC[: len(body) - position]:
+        if body[position : position + len(_MAGIC)] != _MAGIC[: len(body) - position]:
             raise BatchError(
                 Reason.TRAILING_GARBAGE, f"{len(body) - position} bytes after the gzip stream are not gzip"
             )
@@ -62,7 +65,7 @@ def _gunzip_members(body: bytes, *, limit: int) -> bytes:
 
 
 def _gunzip_member(view: memoryview, *, position: int, limit: int) -> tuple[bytes, int]:
-    member = isal_zlib.decompressobj(wbits=_GZIP_WINDOW_BITS)
+    member = _member()
     pieces: list[bytes] = []
     room = limit
     while not member.eof:
@@ -76,10 +79,14 @@ def _gunzip_member(view: memoryview, *, position: int, limit: int) -> tuple[byte
     return b"".join(pieces), position - len(member.unused_data)
 
 
+def _member() -> isal_zlib.Decompress:
+    return isal_zlib.decompressobj(wbits=_GZIP_WINDOW_BITS)  # pyright: ignore[reportUnknownMemberType]
+
+
 def _expand(member: isal_zlib.Decompress, piece: bytes | memoryview, *, limit: int) -> bytes:
     try:
-        text = member.decompress(piece, limit + 1)
-    except isal_zlib.error as error:
+        text = member.decompress(piece, limit + 1)  # pyright: ignore[reportUnknownMemberType]
+    except IsalError as error:
         raise BatchError(Reason.CORRUPT, f"the gzip stream is damaged: {error}") from error
     if len(text) > limit:
         raise BatchError(Reason.TOO_LONG, "the text is longer than the limit")

@@ -7,8 +7,8 @@ A row is a line `LHR,IST,2020-08-01,169.99,Y`:
 - price: a positive finite decimal number, digits with an optional fraction: no sign, exponent or separators;
 - class: one upper-case letter.
 
-A line is a record: no good value can hold a line break, so an unclosed quote spoils one line and not the rest of the batch.
-Lines end in LF or CRLF; blank lines are no rows; a byte order mark at the start is skipped.
+A line is a record: no good value can hold a line break, so an unclosed quote spoils one line and not the rest of the
+batch. Lines end in LF or CRLF; blank lines are no rows; a byte order mark at the start is skipped.
 
 Speed comes from judging many lines at once: every letter of a block becomes `A` and every digit `0`, which leaves a
 handful of distinct shapes, and a block has few distinct dates. Only a line that is not plainly good is looked at alone.
@@ -197,10 +197,7 @@ def read_row(raw: bytes) -> bytes:
         RowError: if it is not a good row.
     """
     line = raw.decode()
-    if '"' in line:
-        fields = _read_quoted(line)
-    else:
-        fields = line.split(",")
+    fields = _read_quoted(line) if '"' in line else line.split(",")
     if len(fields) != 5:
         raise RowError(Reason.FIELDS, f"{len(fields)} fields instead of 5")
     origin, destination, day, price, cabin = fields

@@ -162,7 +162,8 @@ class NativeRowWriter:
             return
         taken = self._native.rows.cflight_produce(self._native.api, topic, at, left, key, self._messages)
         if taken != left:
-            # There is room for all: what is refused is refused for good. Those after it may be in, so nothing can be put right.
+            # There is room for all: what is refused is refused for good. Those after it may be in, so nothing can be
+            # put right.
             raise ClientsUnusableError(f"{left - taken} of {left} rows cannot be produced")
 
     def _handle(self, producer: Producer) -> int:
@@ -184,4 +185,4 @@ def _new_bytes(length: int) -> bytes:
 
 
 def _address(data: bytes) -> int:
-    return ctypes.cast(data, ctypes.c_void_p).value or 0
+    return ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p).value or 0
