@@ -742,6 +742,10 @@ def _readable(  # noqa: PLR0911
         return data.decode()
     if info.name in ("NONE",) or not columns:
         return data.decode()
+    if info.name in ("AVRO", "PROTOBUF") and info.get("schemaId") is not None:
+        # A schema from elsewhere may have more fields than there are columns.
+        registered = registry.by_id(int.from_bytes(data[1:5], "big"))
+        columns = [Column(name, kind) for name, kind in format_for(info).infer(registered, info, is_key=is_key)]
     if info.name == "AVRO":
         schema_id = int.from_bytes(data[1:5], "big")
         schema = json.loads(registry.by_id(schema_id).text)

@@ -33,8 +33,10 @@ from ksql.engine.types import (
 )
 from ksql.errors import RecordError, StatementError
 
+from collections.abc import Callable
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from ksql.engine.formats.protocol import RegisteredSchema, Row, SerdeContext
     from ksql.engine.metastore import FormatInfo
@@ -356,6 +358,57 @@ def _matched(
     return out
 
 
+# --- the fast way: records of nullable primitives, as ksqlDB's own schemas are ---
+
+
+def _varint(value: int) -> bytes:
+    """A zig-zag number as Avro writes int and long."""
+    value = (value << 1) ^ (value >> 63)
+    if value < 0x80:
+        return _BYTES_OF[value]
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+_BYTES_OF: Final = [bytes((number,)) for number in range(256)]
+_DOUBLE: Final = struct.Struct("<d")
+
+
+def _encode_text(value: str) -> bytes:
+    data = value.encode()
+    return b"\x02" + _varint(len(data)) + data
+
+
+_FLAT: Final[dict[str, Callable[[Any], bytes]]] = {
+    STRING.base: _encode_text,
+    BYTES.base: lambda value: b"\x02" + _varint(len(value)) + value,
+    DOUBLE.base: lambda value: b"\x02" + _DOUBLE.pack(value),
+    BOOLEAN.base: lambda value: b"\x02\x01" if value else b"\x02\x00",
+    **{
+        kind.base: lambda value: b"\x02" + _varint(value) for kind in (INTEGER, BIGINT, DATE, TIME, TIMESTAMP)
+    },
+}
+
+
+def _flat_encoder(columns: Sequence[Column]) -> Callable[[Row], bytes] | None:
+    """A function from a row to Avro's bytes in the schema of `avro_schema`; None where a column is no primitive."""
+    encoders = [_FLAT.get(column.type.base) for column in columns]
+    if not all(encoders):
+        return None
+    known = [encode for encode in encoders if encode is not None]
+
+    def encode(row: Row) -> bytes:
+        return b"".join(
+            [b"\x00" if value is None else encode(value) for encode, value in zip(known, row, strict=True)]
+        )
+
+    return encode
+
+
 class AvroFormat:
     """Avro with Confluent's header: a zero byte and the schema's id."""
 
@@ -382,6 +435,9 @@ class AvroFormat:
         configured = info.get("schemaId")
         wrapped = len(columns) != 1 or info.wrap
         state: list[Any] = []
+        flat = _flat_encoder(columns) if wrapped and configured is None else None
+        if flat is not None:
+            return self._flat_serializer(columns, info, context, flat)
 
         def prepare() -> tuple[bytes, Any, list[tuple[str, Callable[[Any], Any]]], Callable[[Any], Any]]:
             text = schema
@@ -426,6 +482,24 @@ class AvroFormat:
             except (ValueError, TypeError, AttributeError, IndexError) as error:
                 raise RecordError(f"Cannot be written as Avro: {error}") from error
             return buffer.getvalue()
+
+        return serialize
+
+    def _flat_serializer(
+        self,
+        columns: Sequence[Column],
+        info: FormatInfo,
+        context: SerdeContext,
+        encode: Callable[[Row], bytes],
+    ) -> Callable[[Row], bytes | None]:
+        header = b""
+
+        def serialize(row: Row) -> bytes:
+            nonlocal header
+            if not header:
+                _, text = self.schema(columns, info)
+                header = _HEADER.pack(0, context.registry.register(context.subject, type="AVRO", text=text))
+            return header + encode(row)
 
         return serialize
 

@@ -48,6 +48,15 @@ _LONGS: Final = {"int64", "uint32", "uint64", "sint64", "fixed32", "fixed64", "s
 _UNITS: Final = 1_000_000
 
 
+def default_of(sql_type: SqlType) -> Any:  # noqa: ANN401
+    """What null becomes in a message; None for types that can be absent."""
+    if isinstance(sql_type, SqlArray):
+        return []
+    if isinstance(sql_type, SqlMap):
+        return {}
+    return {"BOOLEAN": False, "INTEGER": 0, "BIGINT": 0, "DOUBLE": 0.0, "STRING": "", "BYTES": b""}.get(sql_type.base)
+
+
 # --- SQL types of messages ---
 
 
