@@ -27,6 +27,10 @@ def platform(*, stack: str, settings: StackSettings) -> Platform:
         from infra.local.target import LocalPlatform  # noqa: PLC0415
 
         return LocalPlatform(stack=stack, settings=settings)
+    if settings.target == "aws":
+        from infra.aws.target import AwsPlatform  # noqa: PLC0415
+
+        return AwsPlatform(stack=stack, settings=settings)
     raise NotAvailableError(
         f"the target {settings.target} is not there yet",
         where="cflight:target",

@@ -57,7 +57,8 @@ MCU_MB = 20.0
 OBJECT_BYTES = 128 * MIB
 PART_BYTES = 25 * MIB
 FILE_SECONDS = 600
-NODE_CPUS = 16  # m7i.4xlarge
+NODE_TYPES = {"m7i.large": 2, "m7i.xlarge": 4, "m7i.2xlarge": 8, "m7i.4xlarge": 16}
+PLATFORM_CPUS = 2  # registry, jobs, and what every node runs
 USED = 0.7  # of what there is, at the peak: the rest is for a zone's failure and rebalances
 DISK_USED = 0.6  # where MSK grows a disk
 MAX_DISK_GIB = 16_384
@@ -178,7 +179,8 @@ class Plan:
         disk_gib: disk of a standard broker; None for Express.
         max_disk_gib: how far it may grow.
         replicas: instances of each service.
-        nodes: EKS nodes of 16 vCPUs.
+        node_type: type of the EKS nodes.
+        nodes: their number.
         archive: the sink of the batches.
         quotes: the sink of the cheapest quotes.
         archive_gb_per_day: what the archive grows by.
@@ -195,6 +197,7 @@ class Plan:
     disk_gib: int | None
     max_disk_gib: int | None
     replicas: dict[str, int]
+    node_type: str
     nodes: int
     archive: SinkPlan
     quotes: SinkPlan
@@ -286,7 +289,7 @@ def _with(broker: BrokerType, work: Workload, prices: Prices) -> Plan | None:
     )
     quotes = _sink(mb=cheapest_mb, records=batches, partitions=partitions, peak=work.peak, flush_size=work.flush_size)
     cpus = _cpus(work, rows=rows * work.peak, csv_mb=csv_mb * work.peak, batches=batches * work.peak / 86_400)
-    nodes = max(ZONES, math.ceil((sum(cpus.values()) / USED + 4) / NODE_CPUS))
+    node_type, nodes = _nodes(sum(cpus.values()) / USED + PLATFORM_CPUS)
     made = Plan(
         rows_per_second=rows,
         batches_per_day=batches,
@@ -298,6 +301,7 @@ def _with(broker: BrokerType, work: Workload, prices: Prices) -> Plan | None:
         disk_gib=disk,
         max_disk_gib=max_disk,
         replicas=replicas,
+        node_type=node_type,
         nodes=nodes,
         archive=archive,
         quotes=quotes,
@@ -305,6 +309,14 @@ def _with(broker: BrokerType, work: Workload, prices: Prices) -> Plan | None:
     )
     made.monthly.update(_costs(made, broker, work, prices, kept_gb=kept_gb, csv_mb=csv_mb))
     return made
+
+
+def _nodes(cpus: float) -> tuple[str, int]:
+    # The smallest type of which one a zone is enough; else as many of the largest as it takes.
+    for name, size in NODE_TYPES.items():
+        if cpus <= size * ZONES:
+            return name, ZONES
+    return name, math.ceil(cpus / size)
 
 
 def _multiple(number: int, *, of: int) -> int:
@@ -368,7 +380,7 @@ def _costs(
     items["S3 storage"] = _tiered(made.archive_gb_per_day * work.object_days, prices.s3_storage)
     requests = made.archive.requests_per_day + made.quotes.requests_per_day
     items["S3 requests"] = requests * days / 1000 * prices.s3_put
-    items["EKS nodes"] = made.nodes * NODE_CPUS * prices.node_cpu * HOURS
+    items["EKS nodes"] = made.nodes * NODE_TYPES[made.node_type] * prices.node_cpu * HOURS
     items["EKS cluster"] = prices.eks_cluster * HOURS
     received_gb = csv_mb * RATIOS["eventlog"] * 86.4 * days
     items["load balancers"] = 2 * prices.balancer * HOURS + received_gb * prices.balancer_gb
@@ -415,7 +427,7 @@ def stack_settings(made: Plan, work: Workload) -> dict[str, Any]:
             "network": {"create": {"natGateways": work.nat_gateways}},
             "cluster": {
                 "create": {
-                    "instanceType": "m7i.4xlarge",
+                    "instanceType": made.node_type,
                     "nodes": made.nodes,
                     "maxNodes": made.nodes + math.ceil(made.nodes / ZONES),
                 }
@@ -443,7 +455,7 @@ def report(made: Plan, work: Workload, *, console: Console) -> None:
         ("partitions of a topic", f"{made.partitions}"),
         ("brokers", f"{made.brokers} x {made.broker_type}{disks}"),
         ("services", ", ".join(f"{number} {service}" for service, number in made.replicas.items())),
-        ("nodes", f"{made.nodes} x m7i.4xlarge"),
+        ("nodes", f"{made.nodes} x {made.node_type}"),
         ("archive", _told(made.archive)),
         ("quotes", _told(made.quotes)),
     ):
@@ -480,8 +492,8 @@ def why_not_one(work: Workload) -> str:
     return (
         f"flush.size=1 would make {objects:,} objects and {requests:,} requests a day: "
         f"US$ {single.monthly['S3 requests']:,.0f} a month for requests instead of "
-        f"{made.monthly['S3 requests']:,.0f}, {requests / 86_400:,.0f} requests a second, and a bucket that takes "
-        "days to list. It is for environments in which a batch shall be seen as an object at once."
+        f"{made.monthly['S3 requests']:,.0f}, {requests / 86_400:,.0f} requests a second, and {objects // 1000:,} more "
+        "to list a day's objects. It is for environments in which a batch shall be seen as an object at once."
     )
 
 
