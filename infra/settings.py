@@ -168,6 +168,12 @@ class SinkSettings(Section):
     tasks_max: int | None = Field(default=None, ge=1, description="Tasks that share the topics' partitions.")
 
 
+# What CloudWatch Logs can keep records for.
+LogDays = Literal[
+    1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653
+]
+
+
 class ExistingNetworkSettings(Section):
     """A network that is there already: it must let its private subnets reach S3, STS, ECR and CloudWatch Logs."""
 
@@ -197,7 +203,7 @@ class NewNetworkSettings(Section):
         default=True,
         description="Private endpoints of S3, STS, ECR and CloudWatch Logs, instead of the way through NAT.",
     )
-    flow_log_days: int = Field(default=30, ge=1, description="How long the log of refused connections is kept.")
+    flow_log_days: LogDays = Field(default=30, description="How long the log of refused connections is kept.")
 
     @model_validator(mode="after")
     def _fits(self) -> NewNetworkSettings:
@@ -253,7 +259,7 @@ class NewClusterSettings(Section):
     admin_role_arns: list[str] = Field(
         default_factory=list, description="IAM roles that administer the cluster, besides the one that makes it."
     )
-    log_days: int = Field(default=30, ge=1, description="How long the control plane's logs are kept.")
+    log_days: LogDays = Field(default=30, description="How long the control plane's logs are kept.")
 
     @model_validator(mode="after")
     def _fits(self) -> NewClusterSettings:
@@ -309,7 +315,7 @@ class MskSettings(Section):
         le=2375,
         description="Provisioned disk throughput of a standard broker of type 4xlarge or larger.",
     )
-    log_days: int = Field(default=30, ge=1, description="How long the brokers' logs are kept.")
+    log_days: LogDays = Field(default=30, description="How long the brokers' logs are kept.")
 
     @model_validator(mode="after")
     def _consistent(self) -> MskSettings:
@@ -352,7 +358,7 @@ class MskConnectSettings(Section):
     sinks: dict[str, MskWorkerSettings] = Field(
         default_factory=dict, description="By the name of a sink in `connectors/`: its workers, if not one of 1 MCU."
     )
-    log_days: int = Field(default=30, ge=1, description="How long the workers' logs are kept.")
+    log_days: LogDays = Field(default=30, description="How long the workers' logs are kept.")
 
     @model_validator(mode="after")
     def _consistent(self) -> MskConnectSettings:
