@@ -109,7 +109,9 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         return self._answer(request, context, diff)
 
     def Create(self, request: Any, context: Any) -> Any:
-        """Make a resource."""
+        """Make a resource; in a preview, tell what is known of it."""
+        if request.preview:
+            return provider_pb2.CreateResponse(properties=request.properties)
         handler = _handler(request.urn)
         properties = _to_python(request.properties)
         inputs = handler.model.model_validate(properties)
@@ -143,7 +145,9 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         return self._answer(request, context, read)
 
     def Update(self, request: Any, context: Any) -> Any:
-        """Change a resource in place."""
+        """Change a resource in place; in a preview, tell what is known of it."""
+        if request.preview:
+            return provider_pb2.UpdateResponse(properties=request.news)
         handler = _handler(request.urn)
         properties = _to_python(request.news)
         inputs = handler.model.model_validate(properties)
