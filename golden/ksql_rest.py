@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 _UNORDERED = frozenset({
     "streams", "tables", "queries", "topics", "properties", "sourceDescriptions", "queryDescriptions", "readQueries",
-    "writeQueries", "defaultProperties", "overwrittenProperties", "functions", "variables", "sourceConstraints",
+    "writeQueries", "tasksMetadata", "defaultProperties", "overwrittenProperties", "functions", "variables", "sourceConstraints",
 })  # fmt: skip
 _STATISTICS = frozenset({
     "statistics", "clusterStatistics", "clusterErrorStats", "lastStatsTimestamp", "queryOffsetSummaries",

@@ -41,7 +41,6 @@ from ksql.engine.operators.build import Builder
 from ksql.engine.operators.io import append_window, split_window
 from ksql.engine.plan.pull import pull_query
 from ksql.engine.plan.rewrite import walk
-from ksql.engine.schema import Column
 from ksql.engine.plan.statements import (
     Context,
     check_replacement,
@@ -52,6 +51,7 @@ from ksql.engine.plan.statements import (
     push_query,
     resolve_type,
 )
+from ksql.engine.schema import Column
 from ksql.engine.sql import ast
 from ksql.engine.sql.parser import parse, parse_columns
 from ksql.errors import FatalRecordError, KsqlError, StatementError, Unsupported
@@ -129,7 +129,7 @@ def _variants(case: dict[str, Any]) -> list[dict[str, Any]]:
     return variants
 
 
-def _replaced(value: Any, placeholder: str, text: str) -> Any:  # noqa: ANN401
+def _replaced(value: Any, placeholder: str, text: str) -> Any:
     if isinstance(value, str):
         return value.replace(placeholder, text)
     if isinstance(value, list):
@@ -222,7 +222,11 @@ class _Run:
         topics = {topic["name"]: topic for topic in self.case.get("topics", []) if isinstance(topic, dict)}
         for statement in statements:
             if isinstance(statement, ast.CreateSource):
-                name = str(dict(statement.properties)["KAFKA_TOPIC"].value) if "KAFKA_TOPIC" in dict(statement.properties) else ""
+                name = (
+                    str(dict(statement.properties)["KAFKA_TOPIC"].value)
+                    if "KAFKA_TOPIC" in dict(statement.properties)
+                    else ""
+                )
                 if name in topics:
                     self._register_topic(topics.pop(name))
                 else:
@@ -298,7 +302,7 @@ class _Run:
     def _builder(self) -> Builder:
         return Builder(self.functions, self.registry, self.settings)
 
-    def _start(self, step: Any, name: str | None) -> None:  # noqa: ANN401
+    def _start(self, step: Any, name: str | None) -> None:
         query = self.runtime.start(self._builder().build(step))
         if name is not None:
             self._queries[name] = query
@@ -445,7 +449,8 @@ class _Run:
             if "row" not in want:
                 continue
             found = next(
-                (item for item in rest if _equal(item["row"]["columns"], want["row"]["columns"], exact=self._exact)), None
+                (item for item in rest if _equal(item["row"]["columns"], want["row"]["columns"], exact=self._exact)),
+                None,
             )
             if found is None:
                 return answer
@@ -484,7 +489,9 @@ class _Run:
         if len(records) > len(wanted):
             extra = records[len(wanted)]
             key, value, window = self._readable(source, extra)
-            raise Difference(f"{topic}: unexpected record {len(wanted)}: {_short((key, value, window, extra.timestamp))}")
+            raise Difference(
+                f"{topic}: unexpected record {len(wanted)}: {_short((key, value, window, extra.timestamp))}"
+            )
 
     def _readable(self, source: Source, record: KafkaRecord) -> tuple[Any, Any, Any]:
         window = None
@@ -561,7 +568,7 @@ def _has_or(where: ast.Expression | None) -> bool:
     return where is not None and any(isinstance(node, ast.Logical) and node.op == "OR" for node in walk(where))
 
 
-def _tombstone_column(part: int | str | None, record: Record) -> Any:  # noqa: ANN401
+def _tombstone_column(part: int | str | None, record: Record) -> Any:
     if part is None or record.key is None:
         return None
     if isinstance(part, int):
@@ -573,13 +580,13 @@ def _tombstone_column(part: int | str | None, record: Record) -> Any:  # noqa: A
 # --- bytes from and to the tests' JSON ---
 
 
-def _plain_number(value: Any) -> Any:  # noqa: ANN401
+def _plain_number(value: Any) -> Any:
     if isinstance(value, Decimal):
         return int(value) if value == value.to_integral_value() and "." not in str(value) else float(value)
     raise TypeError(value)
 
 
-def _exact_json(value: Any) -> str:  # noqa: ANN401
+def _exact_json(value: Any) -> str:
     """JSON with numbers as they were written in the test."""
     if isinstance(value, Decimal):
         return str(value)
@@ -602,7 +609,7 @@ def _serializers(source: Source, registry: MemoryRegistry) -> tuple[Any, Any]:
     return key, value
 
 
-def _input_bytes(value: Any, source: Source, registry: MemoryRegistry, *, is_key: bool) -> bytes | None:  # noqa: ANN401
+def _input_bytes(value: Any, source: Source, registry: MemoryRegistry, *, is_key: bool) -> bytes | None:
     if value is None:
         return None
     info = source.key_format if is_key else source.value_format
@@ -633,7 +640,7 @@ def _schema_id(topic: str, registry: MemoryRegistry, *, is_key: bool, text: str,
     return registry.register(subject, type=kind, text=text) if registered is None else registered.id
 
 
-def _kafka_row(value: Any, columns: Sequence[Column]) -> tuple[Any, ...]:  # noqa: ANN401
+def _kafka_row(value: Any, columns: Sequence[Column]) -> tuple[Any, ...]:
     column = columns[0]
     if isinstance(value, dict):
         value = next(iter(value.values()), None)
@@ -642,7 +649,7 @@ def _kafka_row(value: Any, columns: Sequence[Column]) -> tuple[Any, ...]:  # noq
     return (nullable_decoder(column.type)(value),)
 
 
-def _row_of_json(value: Any, columns: Sequence[Column], info: FormatInfo) -> tuple[Any, ...]:  # noqa: ANN401
+def _row_of_json(value: Any, columns: Sequence[Column], info: FormatInfo) -> tuple[Any, ...]:
     if len(columns) == 1 and not info.wrap:
         return (nullable_decoder(columns[0].type)(value),)
     folded = {name.upper(): item for name, item in value.items()}
@@ -664,7 +671,7 @@ def _typed_bytes(
     return serializer(row)
 
 
-def _protobuf_bytes(value: Any, info: FormatInfo, registered: RegisteredSchema) -> bytes:  # noqa: ANN401
+def _protobuf_bytes(value: Any, info: FormatInfo, registered: RegisteredSchema) -> bytes:
     """A test's JSON value as a message of a registered schema."""
     keep_case = FormatInfo(info.name, (*info.properties, ("schemaId", "0")))
     columns = [Column(name, kind) for name, kind in format_for(info).infer(registered, keep_case, is_key=False)]
@@ -674,7 +681,7 @@ def _protobuf_bytes(value: Any, info: FormatInfo, registered: RegisteredSchema) 
     return protobuf_header(registered.id, index) + write(row)
 
 
-def _avro_bytes(value: Any, schema_id: int, text: str) -> bytes:  # noqa: ANN401
+def _avro_bytes(value: Any, schema_id: int, text: str) -> bytes:
     from ksql.engine.formats.avro import strip_logical_types
 
     schema = json.loads(text)
@@ -684,7 +691,7 @@ def _avro_bytes(value: Any, schema_id: int, text: str) -> bytes:  # noqa: ANN401
     return buffer.getvalue()
 
 
-def _avro_datum(value: Any, schema: Any) -> Any:  # noqa: ANN401, PLR0911
+def _avro_datum(value: Any, schema: Any) -> Any:  # noqa: PLR0911
     """A test's JSON value as fastavro writes it with a schema."""
     if value is None:
         return None
@@ -730,7 +737,7 @@ def _readable(  # noqa: PLR0911
     registry: MemoryRegistry,
     *,
     is_key: bool,
-) -> Any:  # noqa: ANN401
+) -> Any:
     """A record's key or value as the tests write it."""
     if data is None:
         return None
@@ -759,12 +766,12 @@ def _readable(  # noqa: PLR0911
     return dict(zip((column.name for column in columns), row, strict=True))
 
 
-def _short(value: Any) -> str:  # noqa: ANN401
+def _short(value: Any) -> str:
     text = json.dumps(value, default=str, ensure_ascii=False)
     return text if len(text) < 500 else text[:500] + "…"
 
 
-def _equal(have: Any, want: Any, *, exact: bool) -> bool:  # noqa: ANN401, PLR0911
+def _equal(have: Any, want: Any, *, exact: bool) -> bool:  # noqa: PLR0911
     if isinstance(have, bytes):
         have = base64.b64encode(have).decode()
     if have is None or want is None:
@@ -790,7 +797,7 @@ def _equal(have: Any, want: Any, *, exact: bool) -> bool:  # noqa: ANN401, PLR09
     return _equal_numbers(have, want, exact=exact)
 
 
-def _equal_text(have: Any, want: str) -> bool:  # noqa: ANN401
+def _equal_text(have: Any, want: str) -> bool:
     if isinstance(have, float) and not math.isfinite(have):
         return want == {math.inf: "Infinity", -math.inf: "-Infinity"}.get(have, "NaN")
     try:
@@ -799,7 +806,7 @@ def _equal_text(have: Any, want: str) -> bool:  # noqa: ANN401
         return False
 
 
-def _equal_numbers(have: Any, want: Any, *, exact: bool) -> bool:  # noqa: ANN401
+def _equal_numbers(have: Any, want: Any, *, exact: bool) -> bool:
     try:
         if isinstance(have, float) or not exact:
             left, right = float(have), float(want)
@@ -861,4 +868,3 @@ def main(
 
 if __name__ == "__main__":
     typer.run(main)
-

@@ -31,7 +31,7 @@ class _BadFunction:
         return None if self._calls % 2 else value
 
 
-def _throw(*_args: Any) -> Any:  # noqa: ANN401
+def _throw(*_args: Any) -> Any:
     raise FunctionError("bad_udf was called")
 
 
@@ -39,7 +39,7 @@ def _throw_if(condition: bool) -> int:  # noqa: FBT001
     return _throw() if condition else 0
 
 
-def _lazily(value: Any, expected: bool) -> Any:  # noqa: ANN401, FBT001
+def _lazily(value: Any, expected: bool) -> Any:  # noqa: FBT001
     if not expected:
         raise FunctionError("this branch should not have been evaluated")
     return value
@@ -52,14 +52,14 @@ def _named(name: str) -> Callable[..., str]:
 def _sum_of(initial: int) -> Aggregate:
     """Adds up numbers and the lengths of texts."""
 
-    def add(state: int, *values: Any) -> int:  # noqa: ANN401
+    def add(state: int, *values: Any) -> int:
         return state + sum(len(value) if isinstance(value, str) else value for value in values if value is not None)
 
     return Aggregate(initial, add, lambda state: state, lambda a, b: a + b, lambda state, *v: state - add(0, *v))
 
 
 def _summing(_types: Sequence[SqlType], _returns: SqlType) -> Callable[..., Aggregate]:
-    def make(_settings: Mapping[str, str], *literals: Any) -> Aggregate:  # noqa: ANN401
+    def make(_settings: Mapping[str, str], *literals: Any) -> Aggregate:
         return _sum_of(sum(len(item) if isinstance(item, str) else item for item in literals))
 
     return make
@@ -69,7 +69,7 @@ def _collecting(*, strict: bool) -> Callable[..., Any]:
     """Collects the first column; `strict` leaves out rows with any null."""
 
     def factory(_types: Sequence[SqlType], _returns: SqlType) -> Callable[..., Aggregate]:
-        def add(state: list[Any], *values: Any) -> list[Any]:  # noqa: ANN401
+        def add(state: list[Any], *values: Any) -> list[Any]:
             skipped = values[0] is None or (strict and None in values)
             return state if skipped else [*state, values[0]]
 
@@ -82,7 +82,7 @@ def _first_array(types: Sequence[SqlType]) -> SqlType:
     return SqlArray(types[0])
 
 
-def _texts(*arrays: Any) -> list[str]:  # noqa: ANN401
+def _texts(*arrays: Any) -> list[str]:
     kinds = ("INTEGER", "BIGINT", "DOUBLE", "BOOLEAN", "STRING")
     out: list[str] = []
     for index, array in enumerate(arrays):
@@ -123,7 +123,13 @@ def test_functions() -> list[Function]:
             v("INT retValue, BOOLEAN shouldBeEvaluated", "INT", _lazily),
             registry=own,
         ),
-        scalar("ToStruct", _TEST, "A struct.", v("STRING value", lambda _types: _STRUCT, lambda text: {"A": text}), registry=own),
+        scalar(
+            "ToStruct",
+            _TEST,
+            "A struct.",
+            v("STRING value", lambda _types: _STRUCT, lambda text: {"A": text}),
+            registry=own,
+        ),
         scalar(
             "test_udf",
             _TEST,
@@ -139,26 +145,51 @@ def test_functions() -> list[Function]:
         table_function(
             "test_udtf",
             "Table functions of several kinds.",
-            ("ARRAY<INT> a, ARRAY<BIGINT> b, ARRAY<DOUBLE> c, ARRAY<BOOLEAN> d, ARRAY<STRING> e, ARRAY<DECIMAL> f, ARRAY<STRUCT> g",
-             "STRING", _texts),
-            *((f"{kind} val", _widened, lambda value: [value]) for kind in ("INT", "BIGINT", "DOUBLE", "BOOLEAN", "STRING", "DECIMAL", "STRUCT")),
+            (
+                "ARRAY<INT> a, ARRAY<BIGINT> b, ARRAY<DOUBLE> c, ARRAY<BOOLEAN> d, ARRAY<STRING> e, ARRAY<DECIMAL> f, ARRAY<STRUCT> g",
+                "STRING",
+                _texts,
+            ),
+            *(
+                (f"{kind} val", _widened, lambda value: [value])
+                for kind in ("INT", "BIGINT", "DOUBLE", "BOOLEAN", "STRING", "DECIMAL", "STRUCT")
+            ),
             registry=own,
         ),
         aggregate_function("VAR_ARG", "Sums.", ("BIGINT val, STRING... vals", 0, "BIGINT", _summing), registry=own),
         aggregate_function(
-            "MULTI_ARG", "Sums.", ("BIGINT val, STRING str, INT init, STRING a, STRING b, STRING c", 4, "BIGINT", _summing), registry=own
+            "MULTI_ARG",
+            "Sums.",
+            ("BIGINT val, STRING str, INT init, STRING a, STRING b, STRING c", 4, "BIGINT", _summing),
+            registry=own,
         ),
         aggregate_function(
             "FIVE_ARG",
             "Sums.",
-            ("BIGINT val, STRING b, STRING c, STRING d, INT e, INT init, STRING x, STRING y, STRING z", 4, "BIGINT", _summing),
+            (
+                "BIGINT val, STRING b, STRING c, STRING d, INT e, INT init, STRING x, STRING y, STRING z",
+                4,
+                "BIGINT",
+                _summing,
+            ),
             registry=own,
         ),
         aggregate_function(
-            "MID_VAR_ARG", "Sums.", ("BIGINT val, STRING... vals, INT init1, INT init2", 2, "BIGINT", _summing), registry=own
+            "MID_VAR_ARG",
+            "Sums.",
+            ("BIGINT val, STRING... vals, INT init1, INT init2", 2, "BIGINT", _summing),
+            registry=own,
         ),
-        aggregate_function("OBJ_COL_ARG", "Collects.", ("INT val, ANY... vals", 0, _first_array, _collecting(strict=False)), registry=own),
         aggregate_function(
-            "GENERIC_VAR_ARG", "Collects.", ("A val, B second, C... vals", 0, _first_array, _collecting(strict=True)), registry=own
+            "OBJ_COL_ARG",
+            "Collects.",
+            ("INT val, ANY... vals", 0, _first_array, _collecting(strict=False)),
+            registry=own,
+        ),
+        aggregate_function(
+            "GENERIC_VAR_ARG",
+            "Collects.",
+            ("A val, B second, C... vals", 0, _first_array, _collecting(strict=True)),
+            registry=own,
         ),
     ]
