@@ -94,7 +94,7 @@ def _services(settings: StackSettings) -> list[Service]:
             name="ingest",
             writes=[contracts.EVENT_LOG],
             public=True,
-            secrets={"TOKEN": token.get_secret_value()} if token else {},
+            secrets={"INGEST_TOKEN": token.get_secret_value()} if token else {},
             **_common(services.ingest),
         ),
         Service(
@@ -107,7 +107,7 @@ def _services(settings: StackSettings) -> list[Service]:
         Service(
             name="compressor",
             reads=[contracts.PAYLOAD],
-            writes=[contracts.COMPRESSED],
+            writes=[contracts.COMPRESSED, contracts.EVENT_LOG_DLQ],
             **_common(services.compressor),
         ),
     ]
@@ -116,7 +116,7 @@ def _services(settings: StackSettings) -> list[Service]:
             Service(
                 name="cheapest",
                 reads=[contracts.INCOMING],
-                writes=[contracts.CHEAPEST],
+                writes=[contracts.CHEAPEST, contracts.INCOMING_DLQ],
                 schemas=[f"{contracts.INCOMING}-value", f"{contracts.CHEAPEST}-value"],
                 **_common(services.cheapest),
             )
