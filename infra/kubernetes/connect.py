@@ -32,6 +32,8 @@ GROUP = "connect"
 REST_PORT = 8083
 _CONFIGS, _OFFSETS, _STATUS = "connect.configs", "connect.offsets", "connect.status"
 INTERNAL_TOPICS = (_CONFIGS, _OFFSETS, _STATUS)
+FETCH_BYTES = MAX_MESSAGE_BYTES + HEADROOM_BYTES
+"""What a task's consumer may hold: one message of the longest at least."""
 # The workers' pods, as Strimzi labels them.
 WORKERS = {"strimzi.io/cluster": CLUSTER, "strimzi.io/kind": "KafkaConnect"}
 _S3_FOLDER = "/mnt/s3"
@@ -285,7 +287,9 @@ def _worker_config() -> dict[str, Any]:
         "value.converter": "org.apache.kafka.connect.converters.ByteArrayConverter",
         # What a transaction did not commit must not reach a bucket.
         "consumer.isolation.level": "read_committed",
-        "consumer.max.partition.fetch.bytes": MAX_MESSAGE_BYTES + HEADROOM_BYTES,
+        # What a task may hold is part of the check that the sinks fit the heap.
+        "consumer.fetch.max.bytes": FETCH_BYTES,
+        "consumer.max.partition.fetch.bytes": FETCH_BYTES,
         "config.providers": "directory",
         "config.providers.directory.class": "org.apache.kafka.common.config.provider.DirectoryConfigProvider",
         "config.providers.directory.param.allowed.paths": _S3_FOLDER,

@@ -38,7 +38,7 @@ class Peer:
     where.
 
     Attributes:
-        ports: the target's TCP ports.
+        ports: the target's TCP ports; empty: any.
         components: components of the same place, by name.
         labels: labels of pods.
         namespace: the namespace of the pods, if another one; alone: all pods in it.
@@ -110,8 +110,8 @@ def network_policy(
     )
 
 
-def _ports(ports: Sequence[int]) -> list[NetworkPolicyPortArgs]:
-    return [NetworkPolicyPortArgs(port=port, protocol="TCP") for port in ports]
+def _ports(ports: Sequence[int]) -> list[NetworkPolicyPortArgs] | None:
+    return None if not ports else [NetworkPolicyPortArgs(port=port, protocol="TCP") for port in ports]
 
 
 def _dns() -> NetworkPolicyEgressRuleArgs:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pulumi
 from pulumi_kubernetes.apps.v1 import (
@@ -120,6 +120,7 @@ class Workload:
         existing_secrets: the same for values in Secrets that are there already.
         secret_variables: variables whose values are in Secrets, for programs that read no files.
         secret_files: further values in Secrets, by the file name in SECRETS_FOLDER.
+        rolls_with: further values whose change must reach the pods.
         files: texts, by the file name in FILES_FOLDER.
         ports: ports by name.
         startup: tells that it has started.
@@ -147,6 +148,7 @@ class Workload:
     existing_secrets: Mapping[str, SecretKey] = field(default_factory=dict[str, SecretKey])
     secret_variables: Mapping[str, SecretKey] = field(default_factory=dict[str, SecretKey])
     secret_files: Mapping[str, SecretKey] = field(default_factory=dict[str, SecretKey])
+    rolls_with: Sequence[pulumi.Input[str]] = ()
     files: Mapping[str, pulumi.Input[str]] = field(default_factory=dict[str, pulumi.Input[str]])
     ports: Mapping[str, int] = field(default_factory=dict[str, int])
     startup: Probe | None = None
@@ -232,7 +234,9 @@ def declare_pods(
     template = PodTemplateSpecArgs(
         metadata=ObjectMetaArgs(
             labels={**place.labels(name), **workload.labels},
-            annotations={CHECKSUM: _checksum(environment, workload.files, workload.secrets)},
+            annotations={
+                CHECKSUM: _checksum(environment, workload.files, workload.secrets, dict(enumerate(workload.rolls_with)))
+            },
         ),
         spec=PodSpecArgs(
             service_account_name=name,
@@ -450,7 +454,7 @@ def _volumes(workload: Workload, *, secrets: Mapping[str, SecretKey]) -> list[Vo
     return volumes
 
 
-def _checksum(*parts: Mapping[str, pulumi.Input[str]]) -> pulumi.Output[str]:
+def _checksum(*parts: Mapping[Any, pulumi.Input[str]]) -> pulumi.Output[str]:
     def digest(text: str) -> str:
         return hashlib.sha256(text.encode()).hexdigest()
 
