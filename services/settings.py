@@ -119,6 +119,14 @@ class RegistrySettings(BaseModel):
     )
 
 
+class RowSettings(BaseModel):
+    """What the services that go row by row can be told."""
+
+    native_rows: bool = Field(
+        default=True, description="Use the native code where it is built; `false`: handle rows in Python."
+    )
+
+
 class ConsumerSettings(ServiceSettings):
     """What every service that reads a topic can be told."""
 

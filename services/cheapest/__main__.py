@@ -23,7 +23,7 @@ def main() -> None:
     cheapest_schema_id = service.schema_id(registry, topic=settings.cheapest_topic, schema=contracts.CHEAPEST_SCHEMA)
     if row_schema_id is None or cheapest_schema_id is None:
         return
-    native = load()
+    native = load() if settings.native_rows else None
     prefix = wire_prefix(row_schema_id)
 
     def work() -> CheapestWork:

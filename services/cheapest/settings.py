@@ -5,10 +5,10 @@ from __future__ import annotations
 from pydantic import Field
 
 from services import contracts
-from services.settings import ConsumerSettings, RegistrySettings, Topic
+from services.settings import ConsumerSettings, RegistrySettings, RowSettings, Topic
 
 
-class CheapestSettings(ConsumerSettings, RegistrySettings):
+class CheapestSettings(ConsumerSettings, RegistrySettings, RowSettings):
     """What cheapest can be told."""
 
     incoming_topic: Topic = Field(default=contracts.INCOMING, description="Read: an Avro message a row.")

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import ctypes
 import logging
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -103,8 +102,6 @@ class Native:
 
 def load() -> Native | None:
     """Load the native code, or return None where there is none that fits."""
-    if os.environ.get("CFLIGHT_NATIVE") == "0":
-        return None
     try:
         rows = ctypes.CDLL(str(LIBRARY))
         rdkafka = ctypes.CDLL(_loaded_librdkafka())

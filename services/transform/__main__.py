@@ -24,7 +24,7 @@ def main() -> None:
     if schema_id is None:
         return
     queue_messages = min(service.memory.share(0.2, least=8 * 1024 * 1024) // _ROW_BYTES, 100_000)
-    native = load()
+    native = load() if settings.native_rows else None
 
     def work() -> MessageWork:
         writer = (

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pydantic import Field
 
 from services import contracts
-from services.settings import Bytes, ConsumerSettings, RegistrySettings, Topic
+from services.settings import Bytes, ConsumerSettings, RegistrySettings, RowSettings, Topic
 
 
-class TransformSettings(ConsumerSettings, RegistrySettings):
+class TransformSettings(ConsumerSettings, RegistrySettings, RowSettings):
     """What transform can be told."""
 
     event_log_topic: Topic = Field(default=contracts.EVENT_LOG, description="Read: gzip batches.")
