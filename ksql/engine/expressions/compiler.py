@@ -44,7 +44,6 @@ from ksql.engine.types import (
     SqlType,
     as_decimal,
     is_numeric,
-    plain,
     wider_decimal,
 )
 from ksql.errors import StatementError
@@ -100,7 +99,7 @@ _NO_KEY: Final = (None,) * 256
 _MAGIC_TIMES: Final = frozenset({"ROWTIME", *WINDOW_BOUNDS})
 
 
-def _array_at(array: list[Any] | None, index: int | None) -> Any:  # noqa: ANN401
+def _array_at(array: list[Any] | None, index: int | None) -> Any:
     """The element at a 1-based (from the end: negative) index; None outside."""
     if array is None:
         return None
@@ -110,7 +109,7 @@ def _array_at(array: list[Any] | None, index: int | None) -> Any:  # noqa: ANN40
     return array[index] if index < 0 and -index <= len(array) else None
 
 
-def _need(value: Any) -> Any:  # noqa: ANN401
+def _need(value: Any) -> Any:
     """The value; null operands of AND, OR and NOT fail."""
     if value is None:
         raise TypeError
@@ -126,7 +125,7 @@ def _null_wrapper(function: Callable[..., Any], arity: int) -> Callable[..., Any
     if arity == 2:
         return lambda a, b: None if a is None or b is None else function(a, b)
 
-    def wrapped(*args: Any) -> Any:  # noqa: ANN401
+    def wrapped(*args: Any) -> Any:
         for arg in args:
             if arg is None:
                 return None
@@ -235,7 +234,7 @@ class Compiler:
 
     # --- helpers ---
 
-    def constant(self, value: Any, hint: str = "c") -> str:  # noqa: ANN401
+    def constant(self, value: Any, hint: str = "c") -> str:
         """A name for a value in the generated source."""
         self._counter += 1
         name = f"{hint}{self._counter}"
@@ -260,7 +259,7 @@ class Compiler:
             function = values.caster(code.type, target)
         except StatementError as error:
             raise CodegenError(error.message) from error
-        if function is values._identity:  # noqa: SLF001 - INTEGER is a BIGINT already
+        if function is values._identity:
             return Code(code.source, target, code.nullable)
         name = self.constant(function, "cast")
         if not code.nullable:

@@ -206,7 +206,7 @@ def _format_offset(moment: datetime, letter: str, count: int) -> str:
     total = int(offset.total_seconds())
     if letter == "X" and total == 0:
         return "Z"
-    if letter == "Z" and count == 4 or letter == "O":
+    if (letter == "Z" and count == 4) or letter == "O":
         if total == 0:
             return "GMT"
     sign = "-" if total < 0 else "+"

@@ -139,7 +139,7 @@ def parse_integer(text: str, low: int, high: int) -> int:
 def parse_double(text: str) -> float:
     """A double of a text. Raises RecordError."""
     stripped = text.strip()
-    if "_" in stripped or stripped.lower().lstrip("+-") in ("inf", "nan") and stripped != "NaN":
+    if "_" in stripped or (stripped.lower().lstrip("+-") in ("inf", "nan") and stripped != "NaN"):
         raise RecordError(f"Not a number: {text}")
     try:
         return float(stripped)
@@ -208,7 +208,7 @@ def like_pattern(pattern: str, escape: str | None) -> str:
     return "".join(out)
 
 
-def text_of(value: Any, sql_type: SqlType) -> str:  # noqa: ANN401
+def text_of(value: Any, sql_type: SqlType) -> str:
     """The text of a value inside of another: `[1, 2]`, `{a=1}`, `Struct{F0=1,f1=3}`."""
     if value is None:
         return "null"
@@ -228,7 +228,7 @@ def text_of(value: Any, sql_type: SqlType) -> str:  # noqa: ANN401
 # --- casts ---
 
 
-def _identity(value: Any) -> Any:  # noqa: ANN401
+def _identity(value: Any) -> Any:
     return value
 
 

@@ -7,6 +7,7 @@ import json
 import operator
 import re
 import struct
+from collections.abc import Callable
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -32,8 +33,6 @@ from ksql.engine.types import (
     SqlType,
 )
 from ksql.errors import RecordError, StatementError
-
-from collections.abc import Callable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -228,14 +227,15 @@ def strip_logical_types(schema: Schema) -> Schema:
             out[name] = strip_logical_types(out[name])
     if "fields" in out:
         out["fields"] = [
-            {key: strip_logical_types(value) if key == "type" else value for key, value in field.items()} for field in out["fields"]
+            {key: strip_logical_types(value) if key == "type" else value for key, value in field.items()}
+            for field in out["fields"]
         ]
     if out.get("logicalType") == "decimal" and "precision" not in out:
         out["precision"] = 64
     return out
 
 
-def _identity(value: Any) -> Any:  # noqa: ANN401
+def _identity(value: Any) -> Any:
     return value
 
 
@@ -336,9 +336,7 @@ def _reader(schema: Schema, sql_type: SqlType, names: dict[str, Schema]) -> Call
 
 
 def _record_reader(schema: Schema, sql_type: SqlStruct, names: dict[str, Schema]) -> Callable[[Any], Any]:
-    fields = [
-        (name, origin, reader) for name, origin, reader in _matched(schema, sql_type.fields, names)
-    ]
+    fields = [(name, origin, reader) for name, origin, reader in _matched(schema, sql_type.fields, names)]
     return lambda value: {
         name: None if origin is None or (item := value[origin]) is None else reader(item)
         for name, origin, reader in fields
@@ -388,9 +386,7 @@ _FLAT: Final[dict[str, Callable[[Any], bytes]]] = {
     BYTES.base: lambda value: b"\x02" + _varint(len(value)) + value,
     DOUBLE.base: lambda value: b"\x02" + _DOUBLE.pack(value),
     BOOLEAN.base: lambda value: b"\x02\x01" if value else b"\x02\x00",
-    **{
-        kind.base: lambda value: b"\x02" + _varint(value) for kind in (INTEGER, BIGINT, DATE, TIME, TIMESTAMP)
-    },
+    **{kind.base: lambda value: b"\x02" + _varint(value) for kind in (INTEGER, BIGINT, DATE, TIME, TIMESTAMP)},
 }
 
 
@@ -402,9 +398,7 @@ def _flat_encoder(columns: Sequence[Column]) -> Callable[[Row], bytes] | None:
     known = [encode for encode in encoders if encode is not None]
 
     def encode(row: Row) -> bytes:
-        return b"".join(
-            [b"\x00" if value is None else encode(value) for encode, value in zip(known, row, strict=True)]
-        )
+        return b"".join([b"\x00" if value is None else encode(value) for encode, value in zip(known, row, strict=True)])
 
     return encode
 
@@ -544,9 +538,7 @@ class AvroFormat:
         return [("ROWKEY" if is_key else "ROWVAL", sql_type)]
 
 
-def row_reader(
-    schema: Schema, columns: Sequence[Column], *, wrapped: bool
-) -> Callable[[io.BytesIO], Row | None]:
+def row_reader(schema: Schema, columns: Sequence[Column], *, wrapped: bool) -> Callable[[io.BytesIO], Row | None]:
     """A function from a buffer to a row, for values of one writer's schema.
 
     Raises:
@@ -567,8 +559,7 @@ def row_reader(
     def read_row(buffer: io.BytesIO) -> Row:
         value: Any = read(buffer, parsed, None)
         return tuple(
-            None if origin is None or (item := value[origin]) is None else reader(item)
-            for _, origin, reader in matched
+            None if origin is None or (item := value[origin]) is None else reader(item) for _, origin, reader in matched
         )
 
     return read_row

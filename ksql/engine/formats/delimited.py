@@ -136,12 +136,8 @@ class DelimitedFormat:
             else:
                 fields = text.split(delimiter)
             if len(fields) != len(readers):
-                raise RecordError(
-                    f"Unexpected field count, csvFields:{len(fields)} schemaFields:{len(readers)}"
-                )
-            return tuple(
-                None if field == "" else read(field) for read, field in zip(readers, fields, strict=True)
-            )
+                raise RecordError(f"Unexpected field count, csvFields:{len(fields)} schemaFields:{len(readers)}")
+            return tuple(None if field == "" else read(field) for read, field in zip(readers, fields, strict=True))
 
         return deserialize
 
@@ -150,7 +146,11 @@ class DelimitedFormat:
         return None
 
     def infer(
-        self, _schema: RegisteredSchema, _info: FormatInfo, *, is_key: bool  # noqa: ARG002
+        self,
+        _schema: RegisteredSchema,
+        _info: FormatInfo,
+        *,
+        is_key: bool,  # noqa: ARG002
     ) -> list[tuple[str, SqlType]]:
         """See Format."""
         return []

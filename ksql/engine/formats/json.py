@@ -90,7 +90,7 @@ def encoder(sql_type: SqlType) -> Callable[[Any], str]:
     return _ENCODERS[sql_type.base]
 
 
-def _key(key: Any) -> str:  # noqa: ANN401
+def _key(key: Any) -> str:
     return "null" if key is None else str(key)
 
 
@@ -103,18 +103,18 @@ def nullable_encoder(sql_type: SqlType) -> Callable[[Any], str]:
 # --- reading ---
 
 
-def _fail(value: Any, sql_type: SqlType) -> RecordError:  # noqa: ANN401
+def _fail(value: Any, sql_type: SqlType) -> RecordError:
     return RecordError(f"Can't convert type. sourceType: {type(value).__name__}, requiredType: {sql_type}")
 
 
-def _read_boolean(value: Any) -> bool:  # noqa: ANN401
+def _read_boolean(value: Any) -> bool:
     if isinstance(value, bool):
         return value
     raise _fail(value, BOOLEAN)
 
 
 def _integer_reader(sql_type: SqlType, low: int, high: int) -> Callable[[Any], int]:
-    def read(value: Any) -> int:  # noqa: ANN401
+    def read(value: Any) -> int:
         if isinstance(value, int) and not isinstance(value, bool):
             if low <= value <= high:
                 return value
@@ -131,7 +131,7 @@ def _integer_reader(sql_type: SqlType, low: int, high: int) -> Callable[[Any], i
     return read
 
 
-def _read_double(value: Any) -> float:  # noqa: ANN401
+def _read_double(value: Any) -> float:
     if isinstance(value, (int, float, Decimal)) and not isinstance(value, bool):
         return float(value)
     if isinstance(value, str):
@@ -142,7 +142,7 @@ def _read_double(value: Any) -> float:  # noqa: ANN401
 def _decimal_reader(sql_type: SqlDecimal) -> Callable[[Any], Decimal]:
     precision, scale = sql_type.precision, sql_type.scale
 
-    def read(value: Any) -> Decimal:  # noqa: ANN401
+    def read(value: Any) -> Decimal:
         if isinstance(value, bool) or not isinstance(value, (int, float, Decimal, str)):
             raise _fail(value, sql_type)
         number = parse_decimal(value) if isinstance(value, str) else Decimal(str(value))
@@ -151,7 +151,7 @@ def _decimal_reader(sql_type: SqlDecimal) -> Callable[[Any], Decimal]:
     return read
 
 
-def _read_string(value: Any) -> str:  # noqa: ANN401
+def _read_string(value: Any) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, Decimal):
@@ -161,18 +161,18 @@ def _read_string(value: Any) -> str:  # noqa: ANN401
     return to_text(value)
 
 
-def to_text(value: Any) -> str:  # noqa: ANN401
+def to_text(value: Any) -> str:
     """Compact JSON of a parsed value."""
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=_number)
 
 
-def _number(value: Any) -> Any:  # noqa: ANN401
+def _number(value: Any) -> Any:
     if isinstance(value, Decimal):
         return float(value)
     raise TypeError(value)
 
 
-def _read_bytes(value: Any) -> bytes:  # noqa: ANN401
+def _read_bytes(value: Any) -> bytes:
     if isinstance(value, str):
         try:
             return base64.b64decode(value, validate=True)
@@ -186,7 +186,7 @@ def decoder(sql_type: SqlType) -> Callable[[Any], Any]:
     if isinstance(sql_type, SqlArray):
         item = nullable_decoder(sql_type.element)
 
-        def read_array(value: Any) -> list[Any]:  # noqa: ANN401
+        def read_array(value: Any) -> list[Any]:
             if not isinstance(value, list):
                 raise _fail(value, sql_type)
             return [item(entry) for entry in value]
@@ -195,7 +195,7 @@ def decoder(sql_type: SqlType) -> Callable[[Any], Any]:
     if isinstance(sql_type, SqlMap):
         key, item = nullable_decoder(sql_type.key), nullable_decoder(sql_type.value)
 
-        def read_map(value: Any) -> dict[Any, Any]:  # noqa: ANN401
+        def read_map(value: Any) -> dict[Any, Any]:
             if not isinstance(value, dict):
                 raise _fail(value, sql_type)
             return {key(name): item(entry) for name, entry in value.items()}
@@ -211,7 +211,7 @@ def decoder(sql_type: SqlType) -> Callable[[Any], Any]:
 def _struct_decoder(sql_type: SqlStruct) -> Callable[[Any], Any]:
     fields = [(name, nullable_decoder(kind)) for name, kind in sql_type.fields]
 
-    def read_struct(value: Any) -> dict[str, Any]:  # noqa: ANN401
+    def read_struct(value: Any) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise _fail(value, sql_type)
         folded: dict[str, Any] | None = None
@@ -325,13 +325,17 @@ class JsonFormat:
         return None
 
     def infer(
-        self, _schema: RegisteredSchema, _info: FormatInfo, *, is_key: bool  # noqa: ARG002
+        self,
+        _schema: RegisteredSchema,
+        _info: FormatInfo,
+        *,
+        is_key: bool,  # noqa: ARG002
     ) -> list[tuple[str, SqlType]]:
         """See Format."""
         return []
 
 
-def _parsed(parse: Callable[[str], Any], data: bytes) -> Any:  # noqa: ANN401
+def _parsed(parse: Callable[[str], Any], data: bytes) -> Any:
     try:
         return parse(data.decode())
     except (ValueError, RecursionError) as error:
@@ -404,8 +408,7 @@ def json_schema(columns: Sequence[Column], *, wrap: bool) -> dict[str, Any]:
     return {
         "type": "object",
         "properties": {
-            column.name: {"connect.index": index} | schema_of_type(column.type)
-            for index, column in enumerate(columns)
+            column.name: {"connect.index": index} | schema_of_type(column.type) for index, column in enumerate(columns)
         },
     }
 
@@ -494,8 +497,7 @@ def type_of_schema(schema: dict[str, Any], *, keep_case: bool) -> SqlType:
         items = sorted(schema.get("properties", {}).items(), key=lambda item: item[1].get("connect.index", 0))
         return SqlStruct(
             tuple(
-                (name if keep_case else name.upper(), type_of_schema(item, keep_case=keep_case))
-                for name, item in items
+                (name if keep_case else name.upper(), type_of_schema(item, keep_case=keep_case)) for name, item in items
             )
         )
     simple = {"boolean": BOOLEAN, "number": DOUBLE, "string": BYTES if connect == "bytes" else STRING}.get(str(kind))

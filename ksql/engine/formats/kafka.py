@@ -84,7 +84,11 @@ class KafkaFormat:
         return None
 
     def infer(
-        self, _schema: RegisteredSchema, _info: FormatInfo, *, is_key: bool  # noqa: ARG002
+        self,
+        _schema: RegisteredSchema,
+        _info: FormatInfo,
+        *,
+        is_key: bool,  # noqa: ARG002
     ) -> list[tuple[str, SqlType]]:
         """See Format."""
         return []
@@ -128,7 +132,11 @@ class NoneFormat:
         return None
 
     def infer(
-        self, _schema: RegisteredSchema, _info: FormatInfo, *, is_key: bool  # noqa: ARG002
+        self,
+        _schema: RegisteredSchema,
+        _info: FormatInfo,
+        *,
+        is_key: bool,  # noqa: ARG002
     ) -> list[tuple[str, SqlType]]:
         """See Format."""
         return []

@@ -260,9 +260,7 @@ def file_for(columns: Sequence[tuple[str, SqlType]], *, name: str, nullable: str
     return ProtoFile(package, [_message_for(short, columns, nullable, counter)])
 
 
-def _message_for(
-    name: str, columns: Sequence[tuple[str, SqlType]], nullable: str, counter: list[int]
-) -> ProtoMessage:
+def _message_for(name: str, columns: Sequence[tuple[str, SqlType]], nullable: str, counter: list[int]) -> ProtoMessage:
     message = ProtoMessage(name)
     for number, (column, sql_type) in enumerate(columns, 1):
         message.fields.append(_field_for(column, sql_type, number, message, nullable, counter))
@@ -281,9 +279,7 @@ def _field_for(
     if isinstance(sql_type, SqlMap):
         counter[0] += 1
         entry = f"ConnectDefault{counter[0]}"
-        message.messages.append(
-            _message_for(entry, (("key", sql_type.key), ("value", sql_type.value)), "", counter)
-        )
+        message.messages.append(_message_for(entry, (("key", sql_type.key), ("value", sql_type.value)), "", counter))
         return ProtoField(name, entry, number, "repeated")
     if isinstance(sql_type, SqlStruct):
         counter[0] += 1
@@ -341,9 +337,19 @@ def _well_known(pool: descriptor_pool.DescriptorPool) -> None:
     for module in (wrappers_pb2, timestamp_pb2):
         pool.AddSerializedFile(module.DESCRIPTOR.serialized_pb)
     for path, package, name, fields in (
-        ("confluent/type/decimal.proto", "confluent.type", "Decimal", (("value", "bytes"), ("precision", "uint32"), ("scale", "int32"))),
+        (
+            "confluent/type/decimal.proto",
+            "confluent.type",
+            "Decimal",
+            (("value", "bytes"), ("precision", "uint32"), ("scale", "int32")),
+        ),
         ("google/type/date.proto", "google.type", "Date", (("year", "int32"), ("month", "int32"), ("day", "int32"))),
-        ("google/type/timeofday.proto", "google.type", "TimeOfDay", (("hours", "int32"), ("minutes", "int32"), ("seconds", "int32"), ("nanos", "int32"))),
+        (
+            "google/type/timeofday.proto",
+            "google.type",
+            "TimeOfDay",
+            (("hours", "int32"), ("minutes", "int32"), ("seconds", "int32"), ("nanos", "int32")),
+        ),
     ):
         message = ProtoMessage(name, [ProtoField(item, kind, number) for number, (item, kind) in enumerate(fields, 1)])
         pool.Add(_file_descriptor(ProtoFile(package, [message]), path))
@@ -362,14 +368,14 @@ def _file_descriptor(file: ProtoFile, path: str) -> descriptor_pb2.FileDescripto
     return out
 
 
-def _add_enum(out: Any, name: str, values: Sequence[tuple[str, int]]) -> None:  # noqa: ANN401
+def _add_enum(out: Any, name: str, values: Sequence[tuple[str, int]]) -> None:
     out.name = name
     for label, number in values:
         out.value.add(name=label, number=number)
 
 
 def _add_message(
-    out: Any,  # noqa: ANN401
+    out: Any,
     message: ProtoMessage,
     scope: str,
     known: dict[str, str],
@@ -397,7 +403,7 @@ def _add_message(
             out.oneof_decl.add(name=f"_{item.name}")
 
 
-def _set_type(out: Any, kind: str, known: dict[str, str], enums: dict[str, str]) -> None:  # noqa: ANN401
+def _set_type(out: Any, kind: str, known: dict[str, str], enums: dict[str, str]) -> None:
     if kind in SCALARS:
         out.type = SCALARS[kind]
     elif kind in _IMPORTS:
@@ -411,8 +417,8 @@ def _set_type(out: Any, kind: str, known: dict[str, str], enums: dict[str, str])
 
 
 def _add_map(
-    out: Any,  # noqa: ANN401
-    field_out: Any,  # noqa: ANN401
+    out: Any,
+    field_out: Any,
     item: ProtoField,
     inner: str,
     known: dict[str, str],

@@ -48,7 +48,7 @@ _LONGS: Final = {"int64", "uint32", "uint64", "sint64", "fixed32", "fixed64", "s
 _UNITS: Final = 1_000_000
 
 
-def default_of(sql_type: SqlType) -> Any:  # noqa: ANN401
+def default_of(sql_type: SqlType) -> Any:
     """What null becomes in a message; None for types that can be absent."""
     if isinstance(sql_type, SqlArray):
         return []
@@ -60,15 +60,11 @@ def default_of(sql_type: SqlType) -> Any:  # noqa: ANN401
 # --- SQL types of messages ---
 
 
-def sql_type_of(
-    item: proto.ProtoField, messages: dict[str, proto.ProtoMessage], *, keep_case: bool
-) -> SqlType:
+def sql_type_of(item: proto.ProtoField, messages: dict[str, proto.ProtoMessage], *, keep_case: bool) -> SqlType:
     """The SQL type of a field."""
     if item.key:
         value = proto.ProtoField("value", item.type, 2)
-        return SqlMap(
-            _scalar_type(item.key) or STRING, sql_type_of(value, messages, keep_case=keep_case)
-        )
+        return SqlMap(_scalar_type(item.key) or STRING, sql_type_of(value, messages, keep_case=keep_case))
     inner = _single_type(item, messages, keep_case=keep_case)
     if item.label != "repeated":
         return inner
@@ -86,9 +82,7 @@ def _scalar_type(kind: str) -> SqlType | None:
     return {"float": DOUBLE, "double": DOUBLE, "bool": BOOLEAN, "string": STRING, "bytes": BYTES}.get(kind)
 
 
-def _single_type(
-    item: proto.ProtoField, messages: dict[str, proto.ProtoMessage], *, keep_case: bool
-) -> SqlType:
+def _single_type(item: proto.ProtoField, messages: dict[str, proto.ProtoMessage], *, keep_case: bool) -> SqlType:
     simple = _scalar_type(item.type)
     if simple is not None:
         return simple
@@ -115,7 +109,7 @@ def columns_of(
 # --- values ---
 
 
-def _matched(descriptor: Any, names: Sequence[str]) -> list[FieldDescriptor | None]:  # noqa: ANN401
+def _matched(descriptor: Any, names: Sequence[str]) -> list[FieldDescriptor | None]:
     """The message's field for each column: exactly, or without case."""
     exact = {item.name: item for item in descriptor.fields}
     folded = {item.name.upper(): item for item in descriptor.fields}
@@ -135,13 +129,13 @@ def _writer(item: FieldDescriptor, sql_type: SqlType) -> Callable[[Message, Any]
         if item.message_type is None:
             convert = _scalar_writer(sql_type.element)
 
-            def extend(message: Message, value: Any) -> None:  # noqa: ANN401
+            def extend(message: Message, value: Any) -> None:
                 getattr(message, name).extend([convert(entry) for entry in value])
 
             return extend
         fill = _message_writer(item, sql_type.element)
 
-        def add(message: Message, value: Any) -> None:  # noqa: ANN401
+        def add(message: Message, value: Any) -> None:
             for entry in value:
                 fill(getattr(message, name).add(), entry)
 
@@ -149,7 +143,7 @@ def _writer(item: FieldDescriptor, sql_type: SqlType) -> Callable[[Message, Any]
     if item.message_type is not None:
         fill = _message_writer(item, sql_type)
 
-        def put(message: Message, value: Any) -> None:  # noqa: ANN401
+        def put(message: Message, value: Any) -> None:
             inner = getattr(message, name)
             inner.SetInParent()
             fill(inner, value)
@@ -160,7 +154,7 @@ def _writer(item: FieldDescriptor, sql_type: SqlType) -> Callable[[Message, Any]
 
 
 def _scalar_writer(_sql_type: SqlType) -> Callable[[Any], Any]:
-    def convert(value: Any) -> Any:  # noqa: ANN401
+    def convert(value: Any) -> Any:
         if value is None:
             raise RecordError("PROTOBUF arrays cannot hold null")
         return value
@@ -173,7 +167,7 @@ def _map_writer(item: FieldDescriptor, sql_type: SqlMap) -> Callable[[Message, A
     fields = item.message_type.fields_by_name
     if _is_map(item):
 
-        def update(message: Message, value: Any) -> None:  # noqa: ANN401
+        def update(message: Message, value: Any) -> None:
             target = getattr(message, name)
             for key, entry in value.items():
                 if fields["value"].message_type is None:
@@ -185,7 +179,7 @@ def _map_writer(item: FieldDescriptor, sql_type: SqlMap) -> Callable[[Message, A
     write_key = _writer(fields["key"], sql_type.key)
     write_value = _writer(fields["value"], sql_type.value)
 
-    def add(message: Message, value: Any) -> None:  # noqa: ANN401
+    def add(message: Message, value: Any) -> None:
         for key, entry in value.items():
             part = getattr(message, name).add()
             if key is not None:
@@ -218,7 +212,7 @@ def _message_writer(item: FieldDescriptor, sql_type: SqlType) -> Callable[[Any, 
         if found is not None
     ]
 
-    def write(message: Message, value: Any) -> None:  # noqa: ANN401
+    def write(message: Message, value: Any) -> None:
         for name, put in writers:
             entry = value.get(name)
             if entry is not None:
@@ -228,7 +222,7 @@ def _message_writer(item: FieldDescriptor, sql_type: SqlType) -> Callable[[Any, 
 
 
 def _decimal_writer(sql_type: SqlDecimal) -> Callable[[Any, Any], None]:
-    def write(message: Any, value: Decimal) -> None:  # noqa: ANN401
+    def write(message: Any, value: Decimal) -> None:
         unscaled = int(value.scaleb(sql_type.scale))
         message.value = unscaled.to_bytes(unscaled.bit_length() // 8 + 1, "big", signed=True)
         message.precision = sql_type.precision
@@ -237,23 +231,23 @@ def _decimal_writer(sql_type: SqlDecimal) -> Callable[[Any, Any], None]:
     return write
 
 
-def _write_date(message: Any, value: int) -> None:  # noqa: ANN401
+def _write_date(message: Any, value: int) -> None:
     day = temporal.from_days(value)
     message.year, message.month, message.day = day.year, day.month, day.day
 
 
-def _write_time(message: Any, value: int) -> None:  # noqa: ANN401
+def _write_time(message: Any, value: int) -> None:
     seconds, millis = divmod(value, 1000)
     message.hours, message.minutes, message.seconds = seconds // 3600, seconds // 60 % 60, seconds % 60
     message.nanos = millis * _UNITS
 
 
-def _write_timestamp(message: Any, value: int) -> None:  # noqa: ANN401
+def _write_timestamp(message: Any, value: int) -> None:
     message.seconds, millis = divmod(value, 1000)
     message.nanos = millis * _UNITS
 
 
-def _reader(item: FieldDescriptor, sql_type: SqlType) -> Callable[[Message], Any]:  # noqa: C901
+def _reader(item: FieldDescriptor, sql_type: SqlType) -> Callable[[Message], Any]:
     """A function that takes a column's value from a message."""
     name = item.name
     if isinstance(sql_type, SqlMap) and item.message_type is not None:
@@ -326,10 +320,7 @@ def _message_reader(item: FieldDescriptor, sql_type: SqlType) -> Callable[[Any],
 def row_writer(message_class: type[Message], columns: Sequence[tuple[str, SqlType]]) -> Callable[[Row], bytes]:
     """A function from a row to a message's bytes."""
     matched = _matched(message_class.DESCRIPTOR, [name for name, _ in columns])
-    writers = [
-        None if item is None else _writer(item, kind)
-        for (_, kind), item in zip(columns, matched, strict=True)
-    ]
+    writers = [None if item is None else _writer(item, kind) for (_, kind), item in zip(columns, matched, strict=True)]
 
     def write(row: Row) -> bytes:
         message = message_class()
@@ -347,10 +338,7 @@ def row_writer(message_class: type[Message], columns: Sequence[tuple[str, SqlTyp
 def row_reader(message_class: type[Message], columns: Sequence[tuple[str, SqlType]]) -> Callable[[bytes], Row]:
     """A function from a message's bytes to a row."""
     matched = _matched(message_class.DESCRIPTOR, [name for name, _ in columns])
-    readers = [
-        None if item is None else _reader(item, kind)
-        for (_, kind), item in zip(columns, matched, strict=True)
-    ]
+    readers = [None if item is None else _reader(item, kind) for (_, kind), item in zip(columns, matched, strict=True)]
 
     def read(data: bytes) -> Row:
         message = message_class()
@@ -432,9 +420,7 @@ class ProtobufNoRegistryFormat:
         """See Format."""
         for column in columns:
             check_map_keys(column.type, "PROTOBUF format only supports MAP types with STRING keys")
-        proto.file_for(
-            _pairs(columns), name=_NAME, nullable=info.get("nullableRepresentation") or ""
-        )
+        proto.file_for(_pairs(columns), name=_NAME, nullable=info.get("nullableRepresentation") or "")
 
     def serializer(
         self, columns: Sequence[Column], info: FormatInfo, _context: SerdeContext
@@ -453,7 +439,11 @@ class ProtobufNoRegistryFormat:
         return None
 
     def infer(
-        self, _schema: RegisteredSchema, _info: FormatInfo, *, is_key: bool  # noqa: ARG002
+        self,
+        _schema: RegisteredSchema,
+        _info: FormatInfo,
+        *,
+        is_key: bool,  # noqa: ARG002
     ) -> list[tuple[str, SqlType]]:
         """See Format."""
         return []

@@ -131,10 +131,8 @@ def resolve_aggregate(call: ast.FunctionCall, compiler: Compiler, *, is_table: b
     return ResolvedAggregate(aggregate, call.args[:columns], tuple(wanted), returns)
 
 
-def _literal(expression: ast.Expression) -> Any:  # noqa: ANN401
+def _literal(expression: ast.Expression) -> Any:
     return None if isinstance(expression, ast.NullLiteral) else expression.value  # type: ignore[attr-defined]
-
-
 
 
 def aggregate_function(
@@ -163,7 +161,7 @@ def aggregate_function(
     return function
 
 
-def _same(state: Any) -> Any:  # noqa: ANN401
+def _same(state: Any) -> Any:
     return state
 
 
@@ -228,7 +226,7 @@ def _sum_list(sql_type: SqlType) -> Aggregate:
     assert isinstance(sql_type, SqlArray)  # noqa: S101
     single = _sum(sql_type.element)
 
-    def fold(step: Callable[..., Any], total: Any, items: list[Any] | None) -> Any:  # noqa: ANN401
+    def fold(step: Callable[..., Any], total: Any, items: list[Any] | None) -> Any:
         for item in items or ():
             total = step(total, item)
         return total
@@ -243,10 +241,10 @@ def _sum_list(sql_type: SqlType) -> Aggregate:
 
 
 def _average(_type: SqlType) -> Aggregate:
-    def add(state: tuple[Any, int], value: Any) -> tuple[Any, int]:  # noqa: ANN401
+    def add(state: tuple[Any, int], value: Any) -> tuple[Any, int]:
         return state if value is None else (state[0] + value, state[1] + 1)
 
-    def undo(state: tuple[Any, int], value: Any) -> tuple[Any, int]:  # noqa: ANN401
+    def undo(state: tuple[Any, int], value: Any) -> tuple[Any, int]:
         return state if value is None else (state[0] - value, state[1] - 1)
 
     return Aggregate(
@@ -335,14 +333,14 @@ def _correlation(_type: SqlType) -> Aggregate:
 
 
 def _minimum(_type: SqlType) -> Aggregate:
-    def add(best: Any, value: Any) -> Any:  # noqa: ANN401
+    def add(best: Any, value: Any) -> Any:
         return best if value is None else value if best is None or value < best else best
 
     return Aggregate(None, add, _same, add)
 
 
 def _maximum(_type: SqlType) -> Aggregate:
-    def add(best: Any, value: Any) -> Any:  # noqa: ANN401
+    def add(best: Any, value: Any) -> Any:
         return best if value is None else value if best is None or value > best else best
 
     return Aggregate(None, add, _same, add)
@@ -399,7 +397,7 @@ def _top_type(types: Sequence[SqlType]) -> SqlType:
 
 def _top_distinct(_types: Sequence[SqlType], _returns: SqlType) -> Callable[..., Aggregate]:
     def make(_settings: Mapping[str, str], k: int) -> Aggregate:
-        def add(state: tuple[Any, ...], value: Any) -> tuple[Any, ...]:  # noqa: ANN401
+        def add(state: tuple[Any, ...], value: Any) -> tuple[Any, ...]:
             return state if any(row[0] == value for row in state) else _insert(state, (value,), k)
 
         def merge(a: tuple[Any, ...], b: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -423,10 +421,10 @@ def _collect_list(_types: Sequence[SqlType], _returns: SqlType) -> Callable[...,
     def make(settings: Mapping[str, str]) -> Aggregate:
         limit = _limit(settings, "collect_list")
 
-        def add(state: list[Any], value: Any) -> list[Any]:  # noqa: ANN401
+        def add(state: list[Any], value: Any) -> list[Any]:
             return state if len(state) >= limit else [*state, value]
 
-        def undo(state: list[Any], value: Any) -> list[Any]:  # noqa: ANN401
+        def undo(state: list[Any], value: Any) -> list[Any]:
             # The last one goes: that is the row which an update replaces.
             for index in range(len(state) - 1, -1, -1):
                 if state[index] == value:
@@ -442,7 +440,7 @@ def _collect_set(_types: Sequence[SqlType], _returns: SqlType) -> Callable[..., 
     def make(settings: Mapping[str, str]) -> Aggregate:
         limit = _limit(settings, "collect_set")
 
-        def add(state: list[Any], value: Any) -> list[Any]:  # noqa: ANN401
+        def add(state: list[Any], value: Any) -> list[Any]:
             return state if len(state) >= limit or value in state else [*state, value]
 
         def merge(a: list[Any], b: list[Any]) -> list[Any]:
@@ -480,7 +478,7 @@ def _histogram(_type: SqlType) -> Aggregate:
 
 def _count_distinct(_type: SqlType) -> Aggregate:
     # Counted exactly; the state holds every distinct value, as keys that keep their order.
-    def add(state: dict[Any, bool], value: Any) -> dict[Any, bool]:  # noqa: ANN401
+    def add(state: dict[Any, bool], value: Any) -> dict[Any, bool]:
         if value is None:
             return state
         key = plain(value)
@@ -493,7 +491,7 @@ def _attribute(_type: SqlType) -> Aggregate:
     """The value that all rows have; null when they differ. The state is a list of pairs of value and count."""
 
     def change(delta: int) -> Callable[..., Any]:
-        def step(state: list[Any], value: Any) -> list[Any]:  # noqa: ANN401
+        def step(state: list[Any], value: Any) -> list[Any]:
             found = False
             out: list[Any] = []
             for entry in state:
@@ -524,14 +522,14 @@ def _by_offset(*, latest: bool, several: bool) -> Callable[..., Any]:
     """LATEST_BY_OFFSET and EARLIEST_BY_OFFSET; states are lists of (sequence number, value) by number."""
 
     def factory(_types: Sequence[SqlType], _returns: SqlType) -> Callable[..., Aggregate]:
-        def make(_settings: Mapping[str, str], *literals: Any) -> Aggregate:  # noqa: ANN401
+        def make(_settings: Mapping[str, str], *literals: Any) -> Aggregate:
             count = int(literals[0]) if several else 1
             ignore = bool(literals[-1]) if len(literals) > (1 if several else 0) else True
             if count < 1:
                 which = "latestN" if latest else "earliestN"
                 raise FunctionError(f"{which} must be 1 or greater")
 
-            def add(state: list[Any], value: Any, sequence: int) -> list[Any]:  # noqa: ANN401
+            def add(state: list[Any], value: Any, sequence: int) -> list[Any]:
                 if value is None and ignore:
                     return state
                 if latest:
@@ -542,7 +540,7 @@ def _by_offset(*, latest: bool, several: bool) -> Callable[..., Any]:
                 both = sorted([*a, *b], key=lambda entry: entry[0])
                 return both[-count:] if latest else both[:count]
 
-            def result(state: list[Any]) -> Any:  # noqa: ANN401
+            def result(state: list[Any]) -> Any:
                 if several:
                     return [value for _, value in state]
                 return state[0][1] if state else None
@@ -575,9 +573,13 @@ def register() -> None:
         ("", 0, "BIGINT", _simple(_count_rows)),
         ("T val", 0, "BIGINT", _simple(_count)),
     )
-    aggregate_function("SUM", "Sums the values of a column.", *((f"{t} val", 0, _first, _simple(_sum)) for t in numbers))
     aggregate_function(
-        "AVG", "The average of a column's values.", *((f"{t} val", 0, "DOUBLE", _simple(_average)) for t in ("INT", "BIGINT", "DOUBLE"))
+        "SUM", "Sums the values of a column.", *((f"{t} val", 0, _first, _simple(_sum)) for t in numbers)
+    )
+    aggregate_function(
+        "AVG",
+        "The average of a column's values.",
+        *((f"{t} val", 0, "DOUBLE", _simple(_average)) for t in ("INT", "BIGINT", "DOUBLE")),
     )
     aggregate_function(
         "STDDEV_SAMPLE",
@@ -594,8 +596,12 @@ def register() -> None:
         "Pearson's correlation coefficient of two columns.",
         *((f"{t} x, {t} y", 0, "DOUBLE", _simple(_correlation)) for t in ("INT", "BIGINT", "DOUBLE")),
     )
-    aggregate_function("MIN", "The smallest value of a column.", *((f"{t} val", 0, _first, _simple(_minimum)) for t in orderable))
-    aggregate_function("MAX", "The largest value of a column.", *((f"{t} val", 0, _first, _simple(_maximum)) for t in orderable))
+    aggregate_function(
+        "MIN", "The smallest value of a column.", *((f"{t} val", 0, _first, _simple(_minimum)) for t in orderable)
+    )
+    aggregate_function(
+        "MAX", "The largest value of a column.", *((f"{t} val", 0, _first, _simple(_maximum)) for t in orderable)
+    )
     aggregate_function(
         "TOPK",
         "The k largest values of a column, with other columns of their rows.",
@@ -607,11 +613,21 @@ def register() -> None:
         "The k largest distinct values of a column.",
         *((f"{t} val, INT k", 1, _first_array, _top_distinct) for t in orderable),
     )
-    aggregate_function("COLLECT_LIST", "All values of a column, at most 1000.", ("T val", 0, _first_array, _collect_list))
-    aggregate_function("COLLECT_SET", "The distinct values of a column, at most 1000.", ("T val", 0, _first_array, _collect_set))
-    aggregate_function("HISTOGRAM", "How often each text occurs.", ("STRING val", 0, "MAP<STRING, BIGINT>", _simple(_histogram)))
-    aggregate_function("COUNT_DISTINCT", "The number of distinct values.", ("T val", 0, "BIGINT", _simple(_count_distinct)))
-    aggregate_function("ATTR", "The value that all rows of the group have, or null.", ("T val", 0, _first, _simple(_attribute)))
+    aggregate_function(
+        "COLLECT_LIST", "All values of a column, at most 1000.", ("T val", 0, _first_array, _collect_list)
+    )
+    aggregate_function(
+        "COLLECT_SET", "The distinct values of a column, at most 1000.", ("T val", 0, _first_array, _collect_set)
+    )
+    aggregate_function(
+        "HISTOGRAM", "How often each text occurs.", ("STRING val", 0, "MAP<STRING, BIGINT>", _simple(_histogram))
+    )
+    aggregate_function(
+        "COUNT_DISTINCT", "The number of distinct values.", ("T val", 0, "BIGINT", _simple(_count_distinct))
+    )
+    aggregate_function(
+        "ATTR", "The value that all rows of the group have, or null.", ("T val", 0, _first, _simple(_attribute))
+    )
     aggregate_function(
         "SUM_LIST",
         "Sums the elements of lists.",
@@ -622,4 +638,3 @@ def register() -> None:
 
 
 register()
-

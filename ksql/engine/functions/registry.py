@@ -17,7 +17,6 @@ from ksql.engine.types import (
     SqlDecimal,
     SqlLambda,
     SqlMap,
-    SqlStruct,
     SqlType,
 )
 from ksql.errors import FunctionError
@@ -274,7 +273,7 @@ class Registry:
         function = self._functions.get(name.upper())
         return function.kind if function else None
 
-    def __iter__(self):  # noqa: ANN204 - Iterator[Function]
+    def __iter__(self):
         return iter(sorted(self._functions.values(), key=lambda function: function.name.upper()))
 
 

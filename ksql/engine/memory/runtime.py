@@ -95,9 +95,7 @@ class MemoryRuntime:
             if source.topic != record.topic:
                 continue
             try:
-                read = source.reader.read(
-                    record.key, record.value, record.timestamp, 0, record.offset, record.headers
-                )
+                read = source.reader.read(record.key, record.value, record.timestamp, 0, record.offset, record.headers)
             except RecordError as error:
                 self.log(f"{record.topic}: {error}")
                 continue
@@ -124,5 +122,3 @@ class MemoryRuntime:
             self.log(f"{node.sink.topic}: {error}")
             return
         self._append(node.sink.topic, key, value, timestamp, record.headers)
-
-

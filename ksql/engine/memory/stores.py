@@ -24,9 +24,12 @@ def _name(key: Row) -> Hashable:
     return key
 
 
-def _order(key: Row) -> Any:  # noqa: ANN401
+def _order(key: Row) -> Any:
     """Something to sort keys by, whatever they are made of."""
-    return tuple((item is None, str(type(item)), item if isinstance(item, (int, float, str, bytes)) else str(item)) for item in key)
+    return tuple(
+        (item is None, str(type(item)), item if isinstance(item, (int, float, str, bytes)) else str(item))
+        for item in key
+    )
 
 
 class MemoryTable:
@@ -35,7 +38,7 @@ class MemoryTable:
     def __init__(self) -> None:
         self._entries: dict[Hashable, tuple[Row, Any]] = {}
 
-    def get(self, key: Row) -> Any | None:  # noqa: ANN401
+    def get(self, key: Row) -> Any | None:
         """See KeyValueStore."""
         try:
             entry = self._entries.get(key)
@@ -43,7 +46,7 @@ class MemoryTable:
             entry = self._entries.get(_name(key))
         return None if entry is None else entry[1]
 
-    def put(self, key: Row, value: Any) -> None:  # noqa: ANN401
+    def put(self, key: Row, value: Any) -> None:
         """See KeyValueStore."""
         if value is None:
             self.delete(key)
@@ -75,12 +78,12 @@ class MemoryWindows:
         self._entries: dict[Hashable, tuple[Row, dict[Window, Any]]] = {}
         self._earliest_end: int | None = None
 
-    def get(self, key: Row, window: Window) -> Any | None:  # noqa: ANN401
+    def get(self, key: Row, window: Window) -> Any | None:
         """See WindowStore."""
         entry = self._entries.get(_name(key))
         return None if entry is None else entry[1].get(window)
 
-    def put(self, key: Row, window: Window, value: Any) -> None:  # noqa: ANN401
+    def put(self, key: Row, window: Window, value: Any) -> None:
         """See WindowStore."""
         if value is None:
             self.delete(key, window)

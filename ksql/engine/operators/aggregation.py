@@ -124,9 +124,7 @@ class TableAggregate:
             assert functions.undo is not None  # noqa: S101 - the planner saw to it
             states = functions.undo(states, with_value(record, record.old), self._sequence.next(state))
         if record.value is not None:
-            states = functions.add(
-                functions.initial if states is None else states, record, self._sequence.next(state)
-            )
+            states = functions.add(functions.initial if states is None else states, record, self._sequence.next(state))
         if states is None:
             return NOTHING
         store.put(key, (states, timestamp))

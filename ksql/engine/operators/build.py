@@ -113,7 +113,7 @@ class _Branch:
 
 
 def _stored_as(sink: SinkStep) -> list[Operator]:
-    """ksqlDB keeps tables in the sink's format, and Protocol Buffers do not tell null from a scalar's default."""
+    """KsqlDB keeps tables in the sink's format, and Protocol Buffers do not tell null from a scalar's default."""
     info = sink.value_format
     if not info.name.startswith("PROTOBUF") or info.get("nullableRepresentation") is not None:
         return []
@@ -121,9 +121,7 @@ def _stored_as(sink: SinkStep) -> list[Operator]:
 
     def fill(record: Record) -> Row:
         assert record.value is not None  # noqa: S101 - stores hold no nulls
-        return tuple(
-            default if value is None else value for value, default in zip(record.value, defaults, strict=True)
-        )
+        return tuple(default if value is None else value for value, default in zip(record.value, defaults, strict=True))
 
     return [Project("Stored", fill, old_values=False)]
 
@@ -164,9 +162,7 @@ class Builder:
             node = Node(sink.context, None, sink=self._sink(sink))
             result.children.append(node)
             self._nodes.append(node)
-        stores = {
-            spec.name: spec for node in self._nodes if node.operator is not None for spec in node.operator.stores
-        }
+        stores = {spec.name: spec for node in self._nodes if node.operator is not None for spec in node.operator.stores}
         materialized = None
         if branch.materialized is not None:
             name, windowed, operators = branch.materialized
@@ -226,9 +222,7 @@ class Builder:
         timestamp = None
         if source.timestamp is not None:
             timestamp = timestamp_function(source.timestamp, schema, fatal=self._fatal_timestamps())
-        return Reader(
-            key=key, value=value, headers=schema.headers, window=source.window, timestamp=timestamp
-        )
+        return Reader(key=key, value=value, headers=schema.headers, window=source.window, timestamp=timestamp)
 
     def _fatal_timestamps(self) -> bool:
         return str(self.settings.get("ksql.timestamp.throw.on.invalid", "")).lower() == "true"
@@ -236,9 +230,7 @@ class Builder:
     def _source(self, step: SourceStep, *, materialize: bool) -> _Branch:
         source = step.source
         schema = source.schema
-        layout = _Layout(
-            _pairs(schema.key), _pairs((*schema.value, *schema.headers)), window=source.window is not None
-        )
+        layout = _Layout(_pairs(schema.key), _pairs((*schema.value, *schema.headers)), window=source.window is not None)
         if not materialize:
             node = Node(f"{step.context}.Source", None)
             self._nodes.append(node)
@@ -277,9 +269,7 @@ class Builder:
         key_serializer = None
         if key:
             key_serializer = format_for(key_format).serializer(key, key_format, self._context(topic, is_key=True))
-        value_serializer = format_for(value_format).serializer(
-            value, value_format, self._context(topic, is_key=False)
-        )
+        value_serializer = format_for(value_format).serializer(value, value_format, self._context(topic, is_key=False))
         timestamp = None
         if step.timestamp is not None:
             timestamp = timestamp_function(step.timestamp, step.schema, fatal=self._fatal_timestamps())
@@ -303,9 +293,7 @@ class Builder:
         branch = self._build(step.input, old=step.is_table, joined=joined)
         condition = self._compiler(branch.layout).predicate(step.condition, self._failed(step))
         operator: Operator = (
-            TableFilter(step.context, condition)
-            if step.is_table
-            else StreamFilter(step.context, condition)
+            TableFilter(step.context, condition) if step.is_table else StreamFilter(step.context, condition)
         )
         node = self._node(step.context, operator, branch.node)
         materialized = None
@@ -338,9 +326,7 @@ class Builder:
         compiler = self._compiler(branch.layout)
         key = None
         if step.keys:
-            key = compiler.row_function(
-                step.keys, [column.type for column in step.schema.key], self._failed(step)
-            )
+            key = compiler.row_function(step.keys, [column.type for column in step.schema.key], self._failed(step))
         names = [column.name for column in step.schema.columns if column.namespace is Namespace.VALUE]
         value = compiler.row_function([ast.ColumnRef(name) for name in names], None, self._failed(step))
         node = self._node(step.context, PartitionBy(step.context, key, value), branch.node)
@@ -350,9 +336,7 @@ class Builder:
         slots = [(name, types[name]) for name in names]
         return _Branch(
             node,
-            _Layout(
-                _pairs(step.schema.key), slots, pseudo=branch.layout.pseudo, window=branch.layout.window
-            ),
+            _Layout(_pairs(step.schema.key), slots, pseudo=branch.layout.pseudo, window=branch.layout.window),
         )
 
     def _flat_map(self, step: FlatMapStep) -> _Branch:
@@ -379,9 +363,7 @@ class Builder:
         branch = self._build(grouped.input, old=grouped.is_table)
         layout = branch.layout
         compiler = self._compiler(layout)
-        key = compiler.row_function(
-            grouped.keys, [column.type for column in grouped.schema.key], self._failed(grouped)
-        )
+        key = compiler.row_function(grouped.keys, [column.type for column in grouped.schema.key], self._failed(grouped))
         moved = layout
         group: Operator
         if grouped.is_table:
@@ -554,9 +536,7 @@ class Builder:
             self._node(right_side.name, right_side, right_node),
         )
 
-    def _foreign_key_join(
-        self, step: JoinStep, left: _Branch, right: _Branch, joiner: Joiner, *, old: bool
-    ) -> Node:
+    def _foreign_key_join(self, step: JoinStep, left: _Branch, right: _Branch, joiner: Joiner, *, old: bool) -> Node:
         assert step.foreign_key is not None  # noqa: S101
         left_store = self._store_of(left, f"{step.context}-left")
         right_store = self._store_of(right, f"{step.context}-right")

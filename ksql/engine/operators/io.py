@@ -46,9 +46,7 @@ def append_window(key: bytes, window: Window, info: WindowInfo) -> bytes:
     return key + _LONG.pack(window[0])
 
 
-def timestamp_function(
-    column: TimestampColumn, schema: Schema, *, fatal: bool
-) -> Callable[[Row | None, Row], int]:
+def timestamp_function(column: TimestampColumn, schema: Schema, *, fatal: bool) -> Callable[[Row | None, Row], int]:
     """A function from key and value to the record's time.
 
     Args:
@@ -68,13 +66,15 @@ def timestamp_function(
         try:
             raw: Any = None if row is None else row[index]
             if raw is None:
-                raise RecordError(f"The timestamp column {column.name} is null")  # noqa: TRY301
+                raise RecordError(f"The timestamp column {column.name} is null")
             time = raw if pattern is None else temporal.parse_pattern(raw, pattern).millis(temporal.UTC)
             if time < 0:
-                raise RecordError(f"Negative timestamp: {time}")  # noqa: TRY301
+                raise RecordError(f"Negative timestamp: {time}")
         except RecordError as error:
             if fatal:
-                raise FatalRecordError(f"Fatal user code error in TimestampExtractor callback for record: {error}") from error
+                raise FatalRecordError(
+                    f"Fatal user code error in TimestampExtractor callback for record: {error}"
+                ) from error
             raise
         return time
 
@@ -132,7 +132,7 @@ class Reader:
         return Record(key_row, value_row, timestamp, window, None, partition, offset, headers)
 
 
-def _header(column: Column, headers: Headers) -> Any:  # noqa: ANN401
+def _header(column: Column, headers: Headers) -> Any:
     if column.header is None:
         return [{"KEY": name, "VALUE": value} for name, value in headers]
     return next((value for name, value in reversed(headers) if name == column.header), None)

@@ -325,15 +325,17 @@ class ForeignKeyJoinLeft:
             # ksqlDB withdraws what the old foreign key had given, and gives nothing for a null one.
             return (self._result(record, None, old_entry),) if old_key is not None else NOTHING
         if new_entry is None and not self._keep:
-            return (self._result(record, None, old_entry),) if record.old is not None and old_key is not None else NOTHING
+            return (
+                (self._result(record, None, old_entry),) if record.old is not None and old_key is not None else NOTHING
+            )
         return (self._result(record, record.value, old_entry, new_entry),)
 
-    def _deleted(self, record: Record, old_key: Any, old_entry: Any) -> Sequence[Record]:  # noqa: ANN401
+    def _deleted(self, record: Record, old_key: Any, old_entry: Any) -> Sequence[Record]:
         if record.old is None or (old_key is None and not self._keep):
             return NOTHING
         return (self._result(record, None, old_entry),)
 
-    def _result(self, record: Record, value: Row | None, old_entry: Any, new_entry: Any = None) -> Record:  # noqa: ANN401
+    def _result(self, record: Record, value: Row | None, old_entry: Any, new_entry: Any = None) -> Record:
         joined = None if value is None else self._joiner.join(value, None if new_entry is None else new_entry[0])
         timestamp = record.timestamp if new_entry is None else max(record.timestamp, new_entry[1])
         old = None

@@ -88,9 +88,7 @@ class PartitionBy:
 
     stores: Sequence[StoreSpec] = ()
 
-    def __init__(
-        self, name: str, key: Callable[[Record], Row] | None, value: Callable[[Record], Row]
-    ) -> None:
+    def __init__(self, name: str, key: Callable[[Record], Row] | None, value: Callable[[Record], Row]) -> None:
         self.name = name
         self._key = key
         self._value = value
@@ -179,9 +177,7 @@ class TableGroupBy:
 
     @staticmethod
     def _change(record: Record, key: Row, new: Row | None, old: Row | None) -> Record:
-        return Record(
-            key, new, record.timestamp, None, old, record.partition, record.offset, record.headers
-        )
+        return Record(key, new, record.timestamp, None, old, record.partition, record.offset, record.headers)
 
 
 class FlatMap:
@@ -203,9 +199,7 @@ class FlatMap:
         longest = max(map(len, columns))
         value = record.value
         return [
-            with_value(
-                record, (*value, *(column[index] if index < len(column) else None for column in columns))
-            )
+            with_value(record, (*value, *(column[index] if index < len(column) else None for column in columns)))
             for index in range(longest)
         ]
 

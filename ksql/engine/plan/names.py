@@ -105,7 +105,7 @@ def sanitize(query: ast.Query, metastore: MetaStore) -> ast.Query:
     sources = sources_of(query, metastore)
     generator = AliasGenerator(column.name for aliased in sources for column in aliased.source.schema.columns)
 
-    def qualified(expression: Any) -> Any:  # noqa: ANN401
+    def qualified(expression: Any) -> Any:
         return transform(expression, lambda node: _qualify(node, sources))
 
     select: list[ast.SelectItem] = []

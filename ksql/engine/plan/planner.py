@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from ksql.engine.expressions.compiler import Binding, CodegenError, Compiler
 from ksql.engine.functions.registry import FunctionKind, Registry
 from ksql.engine.metastore import Source, WindowInfo, WindowType
-from ksql.engine.plan.names import AliasGenerator, Aliased, at, sanitize, sources_of
+from ksql.engine.plan.names import Aliased, AliasGenerator, at, sanitize, sources_of
 from ksql.engine.plan.rewrite import transform, walk
 from ksql.engine.plan.steps import (
     AggregateStep,

@@ -86,7 +86,7 @@ class Properties:
                     "'SPACE'\nExample valid value: ';'"
                 )
 
-    def get(self, name: str) -> Any | None:  # noqa: ANN401
+    def get(self, name: str) -> Any | None:
         """A value, or None."""
         return self.values.get(name)
 
@@ -203,7 +203,7 @@ def identifier_text(text: str) -> str:
     return stripped.upper()
 
 
-def literal_python(literal: ast.Expression) -> Any:  # noqa: ANN401
+def literal_python(literal: ast.Expression) -> Any:
     """The Python value of a literal."""
     if isinstance(literal, ast.NullLiteral):
         return None

@@ -97,9 +97,7 @@ def pull_query(query: ast.Query, context: Context) -> PullQuery:
             "Missing WHERE clause. See https://cnfl.io/queries for more info.\nAdd a WHERE clause that limits the query "
             "to keys."
         )
-    return PullQuery(
-        source, Schema(tuple(columns)), keys, condition, compiler.row_function(expressions), query.limit
-    )
+    return PullQuery(source, Schema(tuple(columns)), keys, condition, compiler.row_function(expressions), query.limit)
 
 
 def _resolved_cast(node: ast.Expression, context: Context) -> ast.Expression | None:
@@ -142,9 +140,7 @@ def _plain(expression: ast.Expression, scope: Mapping[str, Binding], clause: str
         if not isinstance(node, ast.ColumnRef):
             return None
         if node.name not in scope and node.name not in ("ROWPARTITION", "ROWOFFSET"):
-            raise StatementError(
-                f"{at(node.position)}{clause} column '{format_expression(node)}' cannot be resolved."
-            )
+            raise StatementError(f"{at(node.position)}{clause} column '{format_expression(node)}' cannot be resolved.")
         return ast.ColumnRef(node.name)
 
     return transform(expression, lower)
@@ -168,9 +164,7 @@ def _check_pseudo(query: ast.Query) -> None:
             raise StatementError(f"Pull queries don't support the following columns in {clause} clauses: {listed}\n")
 
 
-def _projection(
-    query: ast.Query, source: Source, compiler: Compiler
-) -> tuple[list[Column], list[ast.Expression]]:
+def _projection(query: ast.Query, source: Source, compiler: Compiler) -> tuple[list[Column], list[ast.Expression]]:
     columns: list[Column] = []
     expressions: list[ast.Expression] = []
     keys = {column.name for column in source.schema.key} | (set(WINDOW_BOUNDS) if source.window else set())
@@ -255,7 +249,11 @@ def _key_values(conjunct: ast.Expression, name: str) -> list[ast.Expression] | N
         for side, other in ((conjunct.left, conjunct.right), (conjunct.right, conjunct.left)):
             if side == ast.ColumnRef(name) and _constant(other):
                 return [other]
-    if isinstance(conjunct, ast.InList) and conjunct.value == ast.ColumnRef(name) and all(map(_constant, conjunct.items)):
+    if (
+        isinstance(conjunct, ast.InList)
+        and conjunct.value == ast.ColumnRef(name)
+        and all(map(_constant, conjunct.items))
+    ):
         return list(conjunct.items)
     return None
 
@@ -286,7 +284,7 @@ class _NoRecord:
     key = value = None
 
 
-def _evaluate(expression: ast.Expression, sql_type: SqlType, compiler: Compiler) -> Any:  # noqa: ANN401
+def _evaluate(expression: ast.Expression, sql_type: SqlType, compiler: Compiler) -> Any:
     value = compiler.value_function(expression)(_NoRecord())
     have = compiler.type_of(expression)
     return value if value is None or have == sql_type else caster(have, sql_type)(value)
@@ -299,9 +297,7 @@ _RANGES = (
     ast.ComparisonOp.GREATER_THAN_OR_EQUAL,
 )
 _HELP = "See https://cnfl.io/queries for more info.\nAdd EMIT CHANGES if you intended to issue a push query."
-_SCAN = (
-    "Query requires table scan to be enabled. Table scans can be enabled by setting ksql.query.pull.table.scan.enabled=true"
-)
+_SCAN = "Query requires table scan to be enabled. Table scans can be enabled by setting ksql.query.pull.table.scan.enabled=true"
 
 
 def _check_scan(

@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
-def children(node: Any) -> Iterator[Any]:  # noqa: ANN401
+def children(node: Any) -> Iterator[Any]:
     """The expressions (and WHEN clauses) directly below a node."""
     for field in fields(node):
         value = getattr(node, field.name)
         yield from _nodes(value)
 
 
-def _nodes(value: Any) -> Iterator[Any]:  # noqa: ANN401
+def _nodes(value: Any) -> Iterator[Any]:
     if isinstance(value, (ast.Expression, ast.WhenClause)):
         yield value
     elif isinstance(value, tuple):
@@ -26,7 +26,7 @@ def _nodes(value: Any) -> Iterator[Any]:  # noqa: ANN401
             yield from _nodes(item)
 
 
-def walk(expression: Any) -> Iterator[ast.Expression]:  # noqa: ANN401
+def walk(expression: Any) -> Iterator[ast.Expression]:
     """The expression and all below it, from the outside to the inside."""
     if isinstance(expression, ast.Expression):
         yield expression
@@ -34,7 +34,7 @@ def walk(expression: Any) -> Iterator[ast.Expression]:  # noqa: ANN401
         yield from walk(child)
 
 
-def transform(expression: Any, function: Callable[[ast.Expression], ast.Expression | None]) -> Any:  # noqa: ANN401
+def transform(expression: Any, function: Callable[[ast.Expression], ast.Expression | None]) -> Any:
     """The expression with parts replaced.
 
     Args:
@@ -55,7 +55,7 @@ def transform(expression: Any, function: Callable[[ast.Expression], ast.Expressi
     return replace(expression, **changes) if changes else expression  # type: ignore[type-var,return-value]
 
 
-def _transform_value(value: Any, function: Callable[[ast.Expression], ast.Expression | None]) -> Any:  # noqa: ANN401
+def _transform_value(value: Any, function: Callable[[ast.Expression], ast.Expression | None]) -> Any:
     if isinstance(value, (ast.Expression, ast.WhenClause)):
         return transform(value, function)
     if isinstance(value, tuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from ksql.engine.expressions import values
 from ksql.engine.expressions.compiler import Compiler
 from ksql.engine.formats import format_for, format_names
 from ksql.engine.functions.aggregates import resolve_aggregate
@@ -28,7 +29,6 @@ from ksql.engine.types import (
     SqlType,
     contains_map,
 )
-from ksql.engine.expressions import values
 from ksql.errors import KsqlError, RecordError, StatementError
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def resolve_type(sql_type: SqlType, types: Mapping[str, SqlType]) -> SqlType:
     return sql_type
 
 
-def resolve_types(statement: Any, types: Mapping[str, SqlType]) -> Any:  # noqa: ANN401
+def resolve_types(statement: Any, types: Mapping[str, SqlType]) -> Any:
     """The statement with named types replaced.
 
     Raises:
@@ -138,7 +138,9 @@ def create_source(statement: ast.CreateSource, context: Context) -> Source:
         raise StatementError(
             'Failed to prepare statement: Missing required property "KAFKA_TOPIC" which has no default value.'
         )
-    key_name = properties.format_name(is_key=True) or context.settings.get("ksql.persistence.default.format.key", "KAFKA")
+    key_name = properties.format_name(is_key=True) or context.settings.get(
+        "ksql.persistence.default.format.key", "KAFKA"
+    )
     value_name = properties.format_name(is_key=False) or context.settings.get("ksql.persistence.default.format.value")
     if value_name is None:
         raise StatementError(
@@ -250,7 +252,9 @@ def _with_inferred(
         if info.get("schemaId") is not None and present:
             raise StatementError(f"Table elements and {side}_SCHEMA_ID cannot both exist for create statement.")
         if info.get("schemaId") is not None and not format_for(info).needs_registry:
-            raise StatementError(f"{side}_FORMAT should support schema inference when {side}_SCHEMA_ID is provided. Current format is {info.name}.")
+            raise StatementError(
+                f"{side}_FORMAT should support schema inference when {side}_SCHEMA_ID is provided. Current format is {info.name}."
+            )
     inferred_key: tuple[Column, ...] = ()
     if not has_key and format_for(key_format).needs_registry:
         inferred_key = _inferred(key_format, topic, context, is_key=True)
@@ -258,9 +262,7 @@ def _with_inferred(
     if not has_value and format_for(value_format).needs_registry:
         inferred_value = _inferred(value_format, topic, context, is_key=False)
     if not has_value and not inferred_value and not statement.is_table and not columns and not inferred_key:
-        raise StatementError(
-            "The statement does not define any columns."
-        )
+        raise StatementError("The statement does not define any columns.")
     del statement
     return (*inferred_key, *columns, *inferred_value)
 
@@ -287,8 +289,7 @@ def _inferred(info: FormatInfo, topic: str, context: Context, *, is_key: bool) -
         )
     namespace = Namespace.KEY if is_key else Namespace.VALUE
     return tuple(
-        Column(name, sql_type, namespace)
-        for name, sql_type in format_for(info).infer(schema, info, is_key=is_key)
+        Column(name, sql_type, namespace) for name, sql_type in format_for(info).infer(schema, info, is_key=is_key)
     )
 
 
@@ -431,9 +432,7 @@ def create_as_select(statement: ast.CreateAsSelect, context: Context) -> Created
         derived=True,
         partitions=properties.number("PARTITIONS") or left.partitions,
     )
-    plan = QueryPlan(
-        step=sink, sources=tuple(item.source.name for item in planned.sources), sink=statement.name
-    )
+    plan = QueryPlan(step=sink, sources=tuple(item.source.name for item in planned.sources), sink=statement.name)
     return CreatedQuery(source, plan, planned)
 
 
@@ -531,9 +530,7 @@ def _check_intermediate(step: Step, value_format: str, context: Context) -> None
             )
 
 
-def _check_schema_ids(
-    schema: Schema, key_format: FormatInfo, value_format: FormatInfo, context: Context
-) -> Schema:
+def _check_schema_ids(schema: Schema, key_format: FormatInfo, value_format: FormatInfo, context: Context) -> Schema:
     """Raises StatementError where the sink's columns do not fit the schema that KEY_ or VALUE_SCHEMA_ID names."""
     for is_key, info, columns in ((True, key_format, schema.key), (False, value_format, schema.value)):
         schema_id = info.get("schemaId")
@@ -586,7 +583,8 @@ def insert_into(statement: ast.InsertInto, context: Context) -> QueryPlan:
     columns = (*sink.key, *sink.value)
     by_name = dict(zip((column.name for column in step.schema.value), step.expressions, strict=True))
     expressions = tuple(
-        by_name[column.name] if by_name_type(step.schema, column.name) == column.type
+        by_name[column.name]
+        if by_name_type(step.schema, column.name) == column.type
         else ast.Cast(by_name[column.name], column.type)
         for column in sink.value
     )
@@ -603,9 +601,7 @@ def insert_into(statement: ast.InsertInto, context: Context) -> QueryPlan:
         value_format=target.value_format,
         timestamp=target.timestamp,
     )
-    return QueryPlan(
-        step=final, sources=tuple(item.source.name for item in planned.sources), sink=target.name
-    )
+    return QueryPlan(step=final, sources=tuple(item.source.name for item in planned.sources), sink=target.name)
 
 
 def by_name_type(schema: Schema, name: str) -> SqlType | None:
@@ -618,8 +614,7 @@ def _compatible(result: Schema, sink: Schema) -> bool:
         if [column.name for column in mine] != [column.name for column in theirs]:
             return False
         if any(
-            not values.implicitly_castable(have.type, want.type)
-            and not _castable_literal(have.type, want.type)
+            not values.implicitly_castable(have.type, want.type) and not _castable_literal(have.type, want.type)
             for have, want in zip(mine, theirs, strict=True)
         ):
             return False
@@ -685,8 +680,7 @@ def insert_values(statement: ast.InsertValues, context: Context) -> InsertedRow:
             f"Expected a value for each column. Expected Columns: [{', '.join(f'`{n}`' for n in names)}]. "
             f"Got {len(statement.values)} values."
             if not statement.columns
-            else "Columns must match provided values: "
-            f"{', '.join(names)} against {len(statement.values)} values"
+            else f"Columns must match provided values: {', '.join(names)} against {len(statement.values)} values"
         )
     row = {
         name: _inserted(expression, BIGINT if name == "ROWTIME" else _type_of(schema, name), name, context)
@@ -707,7 +701,7 @@ def _type_of(schema: Schema, name: str) -> SqlType:
     return column.type
 
 
-def _inserted(expression: ast.Expression, sql_type: SqlType, name: str, context: Context) -> Any:  # noqa: ANN401
+def _inserted(expression: ast.Expression, sql_type: SqlType, name: str, context: Context) -> Any:
     compiler = Compiler({}, context.functions, context.settings)
     try:
         code_type = compiler.type_of(expression)
@@ -726,7 +720,7 @@ class _NoRecord:
     key = value = None
 
 
-def coerce_value(value: Any, source: SqlType, target: SqlType) -> Any:  # noqa: ANN401
+def coerce_value(value: Any, source: SqlType, target: SqlType) -> Any:
     """A value as a column's type: numbers may be widened, literals of texts become times and decimals.
 
     Raises:
@@ -756,7 +750,14 @@ def push_query(query: ast.Query, context: Context) -> QueryPlan:
     Raises:
         KsqlError: it cannot run.
     """
-    query = transform(query, lambda node: ast.Cast(node.operand, resolve_type(node.type, context.metastore.types)) if isinstance(node, ast.Cast) else None)
+    query = transform(
+        query,
+        lambda node: (
+            ast.Cast(node.operand, resolve_type(node.type, context.metastore.types))
+            if isinstance(node, ast.Cast)
+            else None
+        ),
+    )
     planned = context.planner.plan(query)
     return QueryPlan(
         step=planned.step,
@@ -773,5 +774,3 @@ def _key_part(expression: ast.Expression, step: ProjectStep) -> int | str | None
         return expression.name
     names = [column.name for column in step.input.schema.key]
     return names.index(expression.name) if expression.name in names else None
-
-

@@ -32,7 +32,7 @@ def _distinct(items: Iterable[Any]) -> list[Any]:
     return out
 
 
-def _contains(items: list[Any] | None, item: Any) -> bool:  # noqa: ANN401
+def _contains(items: list[Any] | None, item: Any) -> bool:
     return items is not None and item in items
 
 
@@ -46,7 +46,7 @@ def _intersect(left: list[Any], right: list[Any]) -> list[Any]:
     return [item for item in _distinct(left) if plain(item) in wanted]
 
 
-def _remove(items: list[Any] | None, victim: Any) -> list[Any] | None:  # noqa: ANN401
+def _remove(items: list[Any] | None, victim: Any) -> list[Any] | None:
     return None if items is None else [item for item in items if item != victim]
 
 
@@ -64,7 +64,7 @@ def _join(types: Sequence[SqlType], _returns: SqlType) -> Callable[..., Any]:
 
 
 def _extreme(pick: Callable[..., Any]) -> Callable[[list[Any]], Any]:
-    def call(items: list[Any]) -> Any:  # noqa: ANN401
+    def call(items: list[Any]) -> Any:
         present = [item for item in items if item is not None]
         return pick(present) if present else None
 
@@ -135,13 +135,43 @@ def _array_concat(left: list[Any] | None, right: list[Any] | None) -> list[Any] 
 
 def _register() -> None:
     scalar("ARRAY_LENGTH", _ARRAY, "How many elements an array has.", v("ARRAY<T> array", "INT", len))
-    scalar("ARRAY_CONTAINS", _ARRAY, "Whether an array has an element.", v("ARRAY<T> array, T val", "BOOLEAN", _contains, nulls=True))
-    scalar("array_concat", _ARRAY, "Two arrays, one behind the other.", v("ARRAY<T> array1, ARRAY<T> array2", "ARRAY<T>", _array_concat, nulls=True))
+    scalar(
+        "ARRAY_CONTAINS",
+        _ARRAY,
+        "Whether an array has an element.",
+        v("ARRAY<T> array, T val", "BOOLEAN", _contains, nulls=True),
+    )
+    scalar(
+        "array_concat",
+        _ARRAY,
+        "Two arrays, one behind the other.",
+        v("ARRAY<T> array1, ARRAY<T> array2", "ARRAY<T>", _array_concat, nulls=True),
+    )
     scalar("array_distinct", _ARRAY, "The distinct elements.", v("ARRAY<T> array", "ARRAY<T>", _distinct))
-    scalar("array_except", _ARRAY, "The distinct elements that another array lacks.", v("ARRAY<T> array1, ARRAY<T> array2", "ARRAY<T>", _except))
-    scalar("array_intersect", _ARRAY, "The distinct elements that both have.", v("ARRAY<T> array1, ARRAY<T> array2", "ARRAY<T>", _intersect))
-    scalar("array_union", _ARRAY, "The distinct elements of both.", v("ARRAY<T> array1, ARRAY<T> array2", "ARRAY<T>", lambda a, b: _distinct([*a, *b])))
-    scalar("array_remove", _ARRAY, "The array without an element.", v("ARRAY<T> array, T element", "ARRAY<T>", _remove, nulls=True))
+    scalar(
+        "array_except",
+        _ARRAY,
+        "The distinct elements that another array lacks.",
+        v("ARRAY<T> array1, ARRAY<T> array2", "ARRAY<T>", _except),
+    )
+    scalar(
+        "array_intersect",
+        _ARRAY,
+        "The distinct elements that both have.",
+        v("ARRAY<T> array1, ARRAY<T> array2", "ARRAY<T>", _intersect),
+    )
+    scalar(
+        "array_union",
+        _ARRAY,
+        "The distinct elements of both.",
+        v("ARRAY<T> array1, ARRAY<T> array2", "ARRAY<T>", lambda a, b: _distinct([*a, *b])),
+    )
+    scalar(
+        "array_remove",
+        _ARRAY,
+        "The array without an element.",
+        v("ARRAY<T> array, T element", "ARRAY<T>", _remove, nulls=True),
+    )
     scalar(
         "array_join",
         _ARRAY,
@@ -158,7 +188,12 @@ def _register() -> None:
         v("ARRAY<T> array", "ARRAY<T>", _sort),
         v("ARRAY<T> array, STRING direction", "ARRAY<T>", _sort),
     )
-    scalar("slice", _ARRAY, "A part of an array, from and to positions that count from 1.", v("ARRAY<T> in, INT from, INT to", "ARRAY<T>", _slice, nulls=True))
+    scalar(
+        "slice",
+        _ARRAY,
+        "A part of an array, from and to positions that count from 1.",
+        v("ARRAY<T> in, INT from, INT to", "ARRAY<T>", _slice, nulls=True),
+    )
     scalar(
         "generate_series",
         _ARRAY,
@@ -171,9 +206,15 @@ def _register() -> None:
     scalar("entries", _MAP, "A map's entries.", v("MAP<STRING, T> map, BOOLEAN sorted", _entries_type, _entries))
     scalar("MAP_KEYS", _MAP, "A map's keys.", v("MAP<STRING, T> input", "ARRAY<STRING>", _map_keys))
     scalar("map_values", _MAP, "A map's values.", v("MAP<STRING, T> input", "ARRAY<T>", _map_values))
-    scalar("map_union", _MAP, "The entries of both maps; the second one wins.", v("MAP<STRING, T> map1, MAP<STRING, T> map2", "MAP<STRING, T>", _map_union, nulls=True))
-    scalar("AS_MAP", _MAP, "A map of keys and values.", v("ARRAY<STRING> keys, ARRAY<T> values", "MAP<STRING, T>", _as_map))
+    scalar(
+        "map_union",
+        _MAP,
+        "The entries of both maps; the second one wins.",
+        v("MAP<STRING, T> map1, MAP<STRING, T> map2", "MAP<STRING, T>", _map_union, nulls=True),
+    )
+    scalar(
+        "AS_MAP", _MAP, "A map of keys and values.", v("ARRAY<STRING> keys, ARRAY<T> values", "MAP<STRING, T>", _as_map)
+    )
 
 
 _register()
-

@@ -100,7 +100,9 @@ def _format_date(days: int, pattern: str) -> str:
 
 def _parse_date(text: str, pattern: str) -> int:
     parsed = temporal.parse_pattern(text, pattern)
-    if any(part is not None for part in (parsed.hour, parsed.minute, parsed.second, parsed.nanos, parsed.half_day_hour)):
+    if any(
+        part is not None for part in (parsed.hour, parsed.minute, parsed.second, parsed.nanos, parsed.half_day_hour)
+    ):
         raise RecordError("Date format contains time field.")
     return temporal.to_days(parsed.date())
 
@@ -128,7 +130,7 @@ def _convert_zone(millis: int, source: str, target: str) -> int:
     return millis + (shifted - local) // timedelta(milliseconds=1)
 
 
-def _now(*_args: Any) -> int:  # noqa: ANN401
+def _now(*_args: Any) -> int:
     return time.time_ns() // 1_000_000
 
 
@@ -185,10 +187,21 @@ def _register() -> None:
     scalar("stringtodate", _TIME, "A text as days.", v("STRING formattedDate, STRING formatPattern", "INT", _date_text))
     scalar("format_time", _TIME, "A time as text.", v("TIME time, STRING formatPattern", "STRING", _format_time))
     scalar("parse_time", _TIME, "A text as time.", v("STRING formattedTime, STRING formatPattern", "TIME", _parse_time))
-    scalar("convert_tz", _TIME, "A timestamp in another zone.", v("TIMESTAMP timestamp, STRING fromTz, STRING toTz", "TIMESTAMP", _convert_zone))
+    scalar(
+        "convert_tz",
+        _TIME,
+        "A timestamp in another zone.",
+        v("TIMESTAMP timestamp, STRING fromTz, STRING toTz", "TIMESTAMP", _convert_zone),
+    )
     scalar("from_unixtime", _TIME, "Milliseconds as timestamp.", v("BIGINT epochMilli", "TIMESTAMP", _identity))
     scalar("from_days", _TIME, "Days as date.", v("INT days", "DATE", _identity))
-    scalar("unix_timestamp", _TIME, "Milliseconds of a timestamp, or of now.", v("", "BIGINT", _now), v("TIMESTAMP timestamp", "BIGINT", _identity))
+    scalar(
+        "unix_timestamp",
+        _TIME,
+        "Milliseconds of a timestamp, or of now.",
+        v("", "BIGINT", _now),
+        v("TIMESTAMP timestamp", "BIGINT", _identity),
+    )
     scalar("unix_date", _TIME, "Days of a date, or of today.", v("", "INT", _today), v("DATE date", "INT", _identity))
 
 

@@ -29,12 +29,12 @@ class _Number(str):
 _DECODER: Final = json.JSONDecoder(parse_float=_Number)
 
 
-def _parse(text: str) -> Any:  # noqa: ANN401
+def _parse(text: str) -> Any:
     """A JSON text with its fractions as written; what comes behind it does not matter. Raises ValueError."""
     return _DECODER.raw_decode(text.lstrip())[0]
 
 
-def _write(value: Any) -> str:  # noqa: ANN401
+def _write(value: Any) -> str:
     """Compact JSON."""
     if isinstance(value, _Number):
         return str(value)
@@ -45,7 +45,7 @@ def _write(value: Any) -> str:  # noqa: ANN401
     return json.dumps(value, ensure_ascii=False)
 
 
-def _find(value: Any, path: str) -> Any:  # noqa: ANN401
+def _find(value: Any, path: str) -> Any:
     """The value at a path like `$.a[0].b`."""
     if not path.startswith("$"):
         raise ValueError(path)
@@ -88,7 +88,7 @@ def _is_json(text: str | None) -> bool:
     return True
 
 
-def _array_contains(text: str | None, wanted: Any) -> bool:  # noqa: ANN401
+def _array_contains(text: str | None, wanted: Any) -> bool:
     if text is None:
         return False
     try:
@@ -123,7 +123,7 @@ def _items(text: str) -> list[str] | None:
     return [_write(item) for item in value] if isinstance(value, list) else None
 
 
-def _concat(*texts: Any) -> str | None:  # noqa: ANN401
+def _concat(*texts: Any) -> str | None:
     if not texts or any(text is None for text in texts):
         return None
     parsed = [_parse(text) for text in texts]
@@ -164,7 +164,8 @@ def _typed_writer(sql_type: SqlType) -> Callable[[Any], str]:
         return lambda value: (
             "{"
             + ",".join(
-                f"{json.dumps(name)}:{'null' if value.get(name) is None else write(value[name])}" for name, write in fields
+                f"{json.dumps(name)}:{'null' if value.get(name) is None else write(value[name])}"
+                for name, write in fields
             )
             + "}"
         )
@@ -172,14 +173,26 @@ def _typed_writer(sql_type: SqlType) -> Callable[[Any], str]:
 
 
 def _register() -> None:
-    scalar("extractjsonfield", _JSON, "The value at a path of a JSON text.", v("STRING input, STRING path", "STRING", _extract))
+    scalar(
+        "extractjsonfield",
+        _JSON,
+        "The value at a path of a JSON text.",
+        v("STRING input, STRING path", "STRING", _extract),
+    )
     scalar("is_json_string", _JSON, "Whether a text is JSON.", v("STRING input", "BOOLEAN", _is_json, nulls=True))
-    scalar("json_array_contains", _JSON, "Whether a JSON array has an element.", v("STRING jsonArray, T val", "BOOLEAN", _array_contains, nulls=True))
+    scalar(
+        "json_array_contains",
+        _JSON,
+        "Whether a JSON array has an element.",
+        v("STRING jsonArray, T val", "BOOLEAN", _array_contains, nulls=True),
+    )
     scalar("json_array_length", _JSON, "How many elements a JSON array has.", v("STRING text", "INT", _array_length))
     scalar("json_keys", _JSON, "The keys of a JSON object.", v("STRING text", "ARRAY<STRING>", _keys))
     scalar("json_records", _JSON, "The entries of a JSON object.", v("STRING text", "MAP<STRING, STRING>", _records))
     scalar("json_items", _JSON, "The elements of a JSON array.", v("STRING text", "ARRAY<STRING>", _items))
-    scalar("json_concat", _JSON, "JSON objects or arrays together.", v("STRING... strings", "STRING", _concat, nulls=True))
+    scalar(
+        "json_concat", _JSON, "JSON objects or arrays together.", v("STRING... strings", "STRING", _concat, nulls=True)
+    )
     scalar("to_json_string", _JSON, "A value as JSON.", v("T val", "STRING", _to_json, nulls=True, typed=True))
 
 

@@ -35,7 +35,7 @@ def _filter_map(entries: dict[Any, Any] | None, condition: Callable[[Any, Any], 
     return {name: item for name, item in entries.items() if condition(name, item)}
 
 
-def _reduce_array(items: list[Any] | None, state: Any, function: Callable[[Any, Any], Any]) -> Any:  # noqa: ANN401
+def _reduce_array(items: list[Any] | None, state: Any, function: Callable[[Any, Any], Any]) -> Any:
     if state is None:
         return None
     for item in items or ():
@@ -43,7 +43,7 @@ def _reduce_array(items: list[Any] | None, state: Any, function: Callable[[Any, 
     return state
 
 
-def _reduce_map(entries: dict[Any, Any] | None, state: Any, function: Callable[..., Any]) -> Any:  # noqa: ANN401
+def _reduce_map(entries: dict[Any, Any] | None, state: Any, function: Callable[..., Any]) -> Any:
     if state is None:
         return None
     for name, item in java_order(entries or {}):

@@ -71,7 +71,7 @@ def _power(base: float, exponent: float) -> float:
     return math.nan if isinstance(result, complex) else result
 
 
-def _sign(value: Any) -> int:  # noqa: ANN401
+def _sign(value: Any) -> int:
     return (value > 0) - (value < 0)
 
 
@@ -167,7 +167,7 @@ def _extreme_type(types: Sequence[SqlType]) -> SqlType:
 
 
 def _extreme(pick: Callable[..., Any]) -> Callable[..., Any]:
-    def call(*args: Any) -> Any:  # noqa: ANN401
+    def call(*args: Any) -> Any:
         present = [arg for arg in args if arg is not None]
         return pick(present) if present else None
 
@@ -178,7 +178,7 @@ def _extreme_decimal(pick: Callable[..., Any]) -> Callable[[Sequence[SqlType], S
     def make(_types: Sequence[SqlType], returns: SqlType) -> Callable[..., Any]:
         assert isinstance(returns, SqlDecimal)  # noqa: S101
 
-        def call(*args: Any) -> Any:  # noqa: ANN401
+        def call(*args: Any) -> Any:
             present = [arg for arg in args if arg is not None]
             return values.quantize(pick(present), returns.scale) if present else None
 
@@ -189,9 +189,7 @@ def _extreme_decimal(pick: Callable[..., Any]) -> Callable[[Sequence[SqlType], S
 
 def _extremes(pick: Callable[..., Any], prefix: str) -> list[Variant]:
     kinds = ("INT", "BIGINT", "DOUBLE", "STRING", "BYTES", "DATE", "TIME", "TIMESTAMP")
-    variants = [
-        v(f"{kind} {prefix}, {kind}... others", kind, _extreme(pick), nulls=True) for kind in kinds
-    ]
+    variants = [v(f"{kind} {prefix}, {kind}... others", kind, _extreme(pick), nulls=True) for kind in kinds]
     decimal = v(
         "DECIMAL first, DECIMAL... others",
         _extreme_type,
@@ -304,7 +302,12 @@ def _register() -> None:
         )
     for name, mode, double, places in (
         ("Round", "round", _round_to_long, _round_double),
-        ("TRUNC", "trunc", lambda value: values.double_to_long(value, values.LONG_MIN, values.LONG_MAX), _truncate_double),
+        (
+            "TRUNC",
+            "trunc",
+            lambda value: values.double_to_long(value, values.LONG_MIN, values.LONG_MAX),
+            _truncate_double,
+        ),
     ):
         scalar(
             name,
@@ -333,4 +336,3 @@ def _whole_double(whole: Callable[[float], int]) -> Callable[[float], float]:
 
 
 _register()
-

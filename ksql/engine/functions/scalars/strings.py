@@ -22,7 +22,7 @@ _HEX: Final = re.compile(r"[0-9A-Fa-f]*")
 # --- pieces ---
 
 
-def _substring(text: Any, position: int, length: int | None = None) -> Any:  # noqa: ANN401
+def _substring(text: Any, position: int, length: int | None = None) -> Any:
     """From a 1-based position (negative: from the end)."""
     if position > 0:
         start = position - 1
@@ -58,7 +58,7 @@ def _instr(text: str, part: str, position: int = 1, occurrence: int = 1) -> int:
 
 
 def _pad(*, left: bool) -> Callable[..., Any]:
-    def pad(text: Any, length: int | None, padding: Any) -> Any:  # noqa: ANN401
+    def pad(text: Any, length: int | None, padding: Any) -> Any:
         if text is None or length is None or padding is None or not padding or length < 0:
             return None
         missing = max(length - len(text), 0)
@@ -68,7 +68,7 @@ def _pad(*, left: bool) -> Callable[..., Any]:
     return pad
 
 
-def _split(text: Any, delimiter: Any) -> list[Any]:  # noqa: ANN401
+def _split(text: Any, delimiter: Any) -> list[Any]:
     if not text:
         return [text]
     if not delimiter:
@@ -100,14 +100,14 @@ def _initcap(text: str) -> str:
 # --- joining ---
 
 
-def _concat(*parts: Any) -> Any:  # noqa: ANN401
+def _concat(*parts: Any) -> Any:
     present = [part for part in parts if part is not None]
     if present and isinstance(present[0], bytes):
         return b"".join(present)
     return "".join(present)
 
 
-def _concat_ws(separator: Any, *parts: Any) -> Any:  # noqa: ANN401
+def _concat_ws(separator: Any, *parts: Any) -> Any:
     if separator is None:
         return None
     return separator.join(part for part in parts if part is not None)
@@ -179,12 +179,12 @@ def _masks(given: tuple[Any, ...]) -> tuple[str | None, ...]:
     return tuple(None if mask is None else str(mask)[:1] for mask in given)
 
 
-def _mask_all(text: str | None, *masks: Any) -> str | None:  # noqa: ANN401
+def _mask_all(text: str | None, *masks: Any) -> str | None:
     return None if text is None else _mask(text, _masks(masks))
 
 
 def _mask_part(choose: Callable[[str, int], tuple[str, str, str]]) -> Callable[..., Any]:
-    def call(text: str | None, count: int | None, *masks: Any) -> str | None:  # noqa: ANN401
+    def call(text: str | None, count: int | None, *masks: Any) -> str | None:
         if text is None:
             return None
         if count is None or count < 0:
@@ -226,7 +226,7 @@ _FROM_BYTES: Final[dict[str, Callable[[bytes], str]]] = {
 }
 
 
-def _encoding(name: str, table: dict[str, Any]) -> Any:  # noqa: ANN401
+def _encoding(name: str, table: dict[str, Any]) -> Any:
     found = table.get(name.lower())
     if found is None:
         raise FunctionError(f"Supported input and output encodings are: hex, utf8, ascii and base64; got {name}")
@@ -251,7 +251,7 @@ def _encode(text: str, source: str, target: str) -> str:
 def _from_binary(layout: str) -> Callable[..., Any]:
     size = struct.calcsize(layout)
 
-    def call(data: bytes, order: str = "BIG_ENDIAN") -> Any:  # noqa: ANN401
+    def call(data: bytes, order: str = "BIG_ENDIAN") -> Any:
         if len(data) != size:
             raise FunctionError(f"Number of bytes must be equal to {size}, but found {len(data)}")
         kinds = {"BIG_ENDIAN": ">", "LITTLE_ENDIAN": "<"}
@@ -283,29 +283,29 @@ def _uuid(data: bytes | None = None) -> str | None:
 # --- null ---
 
 
-def _coalesce(*args: Any) -> Any:  # noqa: ANN401
+def _coalesce(*args: Any) -> Any:
     return next((arg for arg in args if arg is not None), None)
 
 
-def _if_null(value: Any, other: Any) -> Any:  # noqa: ANN401
+def _if_null(value: Any, other: Any) -> Any:
     return other if value is None else value
 
 
-def _null_if(value: Any, other: Any) -> Any:  # noqa: ANN401
+def _null_if(value: Any, other: Any) -> Any:
     return None if value == other else value
 
 
-def _identity(value: Any) -> Any:  # noqa: ANN401
+def _identity(value: Any) -> Any:
     return value
 
 
-def _elt(index: int | None, *items: Any) -> Any:  # noqa: ANN401
+def _elt(index: int | None, *items: Any) -> Any:
     if index is None or not 1 <= index <= len(items):
         return None
     return items[index - 1]
 
 
-def _field(text: str | None, *items: Any) -> int:  # noqa: ANN401
+def _field(text: str | None, *items: Any) -> int:
     if text is None:
         return 0
     return next((index for index, item in enumerate(items, 1) if item == text), 0)
@@ -319,9 +319,24 @@ def _register() -> None:
         "Has no affect if used anywhere else.",
         v("T keyColumn", "T", _identity, nulls=True),
     )
-    scalar("COALESCE", _CONDITIONAL, "The first argument that is not null.", v("T first, T... others", "T", _coalesce, nulls=True))
-    scalar("IFNULL", _CONDITIONAL, "A value in the place of null.", v("T expression, T altValue", "T", _if_null, nulls=True))
-    scalar("NULLIF", _CONDITIONAL, "Null where two values are equal.", v("T expression1, T expression2", "T", _null_if, nulls=True))
+    scalar(
+        "COALESCE",
+        _CONDITIONAL,
+        "The first argument that is not null.",
+        v("T first, T... others", "T", _coalesce, nulls=True),
+    )
+    scalar(
+        "IFNULL",
+        _CONDITIONAL,
+        "A value in the place of null.",
+        v("T expression, T altValue", "T", _if_null, nulls=True),
+    )
+    scalar(
+        "NULLIF",
+        _CONDITIONAL,
+        "Null where two values are equal.",
+        v("T expression1, T expression2", "T", _null_if, nulls=True),
+    )
     scalar(
         "concat",
         _STRING,
@@ -366,7 +381,12 @@ def _register() -> None:
             v("STRING input, INT targetLen, STRING padding", "STRING", _pad(left=left), nulls=True),
             v("BYTES input, INT targetLen, BYTES padding", "BYTES", _pad(left=left), nulls=True),
         )
-    scalar("replace", _STRING, "Replaces a text everywhere.", v("STRING str, STRING oldStr, STRING newStr", "STRING", str.replace))
+    scalar(
+        "replace",
+        _STRING,
+        "Replaces a text everywhere.",
+        v("STRING str, STRING oldStr, STRING newStr", "STRING", str.replace),
+    )
     scalar(
         "split",
         _STRING,
@@ -427,7 +447,12 @@ def _register() -> None:
             v("STRING input, INT numChars", "STRING", _mask_part(choose), nulls=True),
             v(f"STRING input, INT numChars, {four}", "STRING", _mask_part(choose), nulls=True),
         )
-    scalar("encode", _STRING, "From one encoding to another.", v("STRING str, STRING inputEncoding, STRING outputEncoding", "STRING", _encode))
+    scalar(
+        "encode",
+        _STRING,
+        "From one encoding to another.",
+        v("STRING str, STRING inputEncoding, STRING outputEncoding", "STRING", _encode),
+    )
     scalar("to_bytes", _STRING, "Text as bytes.", v("STRING value, STRING encoding", "BYTES", _to_bytes))
     scalar("from_bytes", _STRING, "Bytes as text.", v("BYTES value, STRING encoding", "STRING", _from_bytes))
     for name, layout, kind in (
@@ -442,10 +467,21 @@ def _register() -> None:
             v("BYTES value", kind, _from_binary(layout)),
             v("BYTES value, STRING byteOrder", kind, _from_binary(layout)),
         )
-    scalar("chr", _STRING, "The character of a code point.", v("INT decimalCode", "STRING", _chr_code), v("STRING utf16Code", "STRING", _chr_text))
+    scalar(
+        "chr",
+        _STRING,
+        "The character of a code point.",
+        v("INT decimalCode", "STRING", _chr_code),
+        v("STRING utf16Code", "STRING", _chr_text),
+    )
     scalar("UUID", _STRING, "A new or given UUID.", v("", "STRING", _uuid), v("BYTES bytes", "STRING", _uuid))
     scalar("elt", _STRING, "The n-th of its arguments.", v("INT n, STRING... args", "STRING", _elt, nulls=True))
-    scalar("field", _STRING, "The place of a text among others.", v("STRING str, STRING... args", "INT", _field, nulls=True))
+    scalar(
+        "field",
+        _STRING,
+        "The place of a text among others.",
+        v("STRING str, STRING... args", "INT", _field, nulls=True),
+    )
 
 
 _register()

@@ -41,7 +41,12 @@ def _parameter(url: str, name: str) -> str | None:
 def _register() -> None:
     scalar("url_encode_param", _URL, "Encodes a text for a query.", v("STRING input", "STRING", _encode))
     scalar("url_decode_param", _URL, "Decodes a text of a query.", v("STRING input", "STRING", unquote_plus))
-    scalar("url_extract_parameter", _URL, "A parameter of the query.", v("STRING input, STRING paramToFind", "STRING", _parameter))
+    scalar(
+        "url_extract_parameter",
+        _URL,
+        "A parameter of the query.",
+        v("STRING input, STRING paramToFind", "STRING", _parameter),
+    )
     for name, kind, pick in (
         ("fragment", "STRING", lambda parts: _or_none(unquote_plus(parts.fragment))),
         ("host", "STRING", lambda parts: _or_none(parts.hostname and _host(parts))),
