@@ -329,7 +329,8 @@ def _not_yet(client: httpx.Client, name: str, *, wanted: str) -> str | None:
         return "it is not there"
     states = [task["state"] for task in status["tasks"]]
     connector = status["connector"]["state"]
-    complete = not states if wanted == STOPPED else states and all(state == wanted for state in states)
+    # One that is made in the state PAUSED has no tasks before it runs for the first time.
+    complete = all(state == wanted for state in states) and (bool(states) or wanted != RUNNING)
     if connector == wanted and complete:
         return None
     return f"it is {connector}, its tasks are {', '.join(states) or 'none'}"

@@ -52,7 +52,11 @@ class Sink:
         admin = AdminClient({"bootstrap.servers": servers.bootstrap_servers})
         topic = NewTopic(name, PARTITIONS, 1, config={"max.message.bytes": str(16 << 20)})
         admin.create_topics([topic])[name].result(30)
-        self.producer = Producer({"bootstrap.servers": servers.bootstrap_servers, "message.max.bytes": 16 << 20, "log_level": 0})
+        self.producer = Producer({
+            "bootstrap.servers": servers.bootstrap_servers,
+            "message.max.bytes": 16 << 20,
+            "log_level": 0,
+        })  # fmt: skip
         self.sent: dict[int, list[bytes]] = {partition: [] for partition in range(PARTITIONS)}
         self.config = {
             "connector.class": "io.confluent.connect.s3.S3SinkConnector",
