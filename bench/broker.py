@@ -46,18 +46,21 @@ message.max.bytes=16777216
 class Broker:
     """One KRaft node and one registry; a context manager.
 
+    Args:
+        properties: further lines of the broker's properties.
+
     Attributes:
         bootstrap_servers: where Kafka is.
         schema_registry_url: where the registry's Confluent-compatible API is.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, properties: str = "") -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="cflight-bench-"))
         kafka, controller, registry, management = _free_ports(4)
         self.bootstrap_servers = f"{_HOST}:{kafka}"
         self.schema_registry_url = f"http://{_HOST}:{registry}/apis/ccompat/v7"
-        properties = _PROPERTIES.format(host=_HOST, kafka=kafka, controller=controller)
-        (self._folder / "kafka.properties").write_text(properties)
+        text = _PROPERTIES.format(host=_HOST, kafka=kafka, controller=controller)
+        (self._folder / "kafka.properties").write_text(text + properties)
         self._kafka_command = self._command("kafka.Kafka", "kafka.properties")
         self._registry_command = jvm_command(
             "registry",
