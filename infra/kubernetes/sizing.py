@@ -152,7 +152,7 @@ def _check_capacity(parts: Mapping[str, Demand], *, target: KubernetesSettings) 
             raise SizingError(
                 f"the parts request {terms} = {total}m of CPU, but the cluster has {millicores(target.cpu)}m for them",
                 where="cflight:kubernetes.cpu",
-                remedy="Lower requests (`pulumi config set --path cflight:kubernetes.cpuRequests.ksql 250m`) or replicas.",
+                remedy="Lower replicas or requests (`pulumi config set --path cflight:kubernetes.cpuRequests.s3 50m`).",
             )
 
 

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import json
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pulumi
 
-from infra.errors import ResourceError
 from infra.provider.handler import Change, Failure, Handler, Inputs, Properties, State
+from infra.resources.registry_api import call, incompatibility, register, same_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from infra.provider.progress import Progress
-
-_REQUEST_SECONDS = 10.0
-_JSON = "application/vnd.schemaregistry.v1+json"
 
 
 class SchemaInputs(Inputs):
@@ -78,29 +73,20 @@ class SchemaHandler(Handler[SchemaInputs]):
 
     def validate(self, inputs: SchemaInputs) -> Iterable[Failure]:
         """Refuse a schema that does not fit the versions before it, as far as the registry can be asked now."""
-        try:
-            answer = httpx.post(
-                f"{inputs.registry_url}/compatibility/subjects/{inputs.subject}/versions/latest",
-                json={"schema": inputs.definition},
-                headers={"Content-Type": _JSON},
-                timeout=_REQUEST_SECONDS,
-            )
-        except httpx.TransportError:
-            return
-        if answer.is_success and answer.json().get("is_compatible") is False:
-            yield Failure(
-                "definition",
-                f"the new schema of {inputs.subject} is not {inputs.compatibility} compatible with the registered one. "
-                "Give new fields a default, or set `cflight:registry.compatibility` to NONE for this change.",
-            )
-        elif answer.status_code == HTTPStatus.UNPROCESSABLE_ENTITY:
-            yield Failure("definition", f"the registry refuses the schema: {answer.json().get('message')}")
+        reason = incompatibility(
+            inputs.registry_url,
+            subject=inputs.subject,
+            definition=inputs.definition,
+            compatibility=inputs.compatibility,
+        )
+        if reason is not None:
+            yield Failure("definition", reason)
 
     def diff(self, resource_id: str, *, old: Properties, new: Properties, outputs: Properties) -> Change:
         """Where the registry is, and how the schema is written, are no properties of it."""
         change = super().diff(resource_id, old=old, new=new, outputs=outputs)
         changed = [name for name in change.changed if name != "registry_url"]
-        if "definition" in changed and _same(old.get("definition"), new.get("definition")):
+        if "definition" in changed and same_schema(old.get("definition"), new.get("definition")):
             changed.remove("definition")
         return Change(changed=changed, replaces=change.replaces)
 
@@ -111,19 +97,23 @@ class SchemaHandler(Handler[SchemaInputs]):
     def create(self, inputs: SchemaInputs, *, progress: Progress) -> Properties:
         """Register the schema (the same one again is no new version) and set the subject's compatibility."""
         del progress
-        registered = _call(inputs, "POST", f"/subjects/{inputs.subject}/versions", {"schema": inputs.definition})
-        _call(inputs, "PUT", f"/config/{inputs.subject}", {"compatibility": inputs.compatibility})
-        found = _call(inputs, "POST", f"/subjects/{inputs.subject}", {"schema": inputs.definition})
-        return {"schema_id": registered["id"], "version": found["version"]}
+        schema_id, version = register(
+            inputs.registry_url,
+            subject=inputs.subject,
+            definition=inputs.definition,
+            compatibility=inputs.compatibility,
+        )
+        return {"schema_id": schema_id, "version": version}
 
     def read(self, resource_id: str, *, inputs: SchemaInputs, outputs: Mapping[str, Any]) -> State | None:
         """Return the subject's newest schema and its compatibility."""
         del outputs
-        latest = _call(inputs, "GET", f"/subjects/{resource_id}/versions/latest", missing_ok=True)
+        url = inputs.registry_url
+        latest = call(url, "GET", f"/subjects/{resource_id}/versions/latest", subject=resource_id, missing_ok=True)
         if latest is None:
             return None
-        config = _call(inputs, "GET", f"/config/{resource_id}", missing_ok=True)
-        same = _same(latest["schema"], inputs.definition)
+        config = call(url, "GET", f"/config/{resource_id}", subject=resource_id, missing_ok=True)
+        same = same_schema(latest["schema"], inputs.definition)
         return State(
             inputs=inputs.model_dump()
             | {
@@ -145,37 +135,5 @@ class SchemaHandler(Handler[SchemaInputs]):
         """Remove the subject with all its versions, for good."""
         del outputs, progress
         for permanent in ("", "?permanent=true"):
-            _call(inputs, "DELETE", f"/subjects/{resource_id}{permanent}", missing_ok=True)
-
-
-def _call(
-    inputs: SchemaInputs, method: str, path: str, body: Mapping[str, Any] | None = None, *, missing_ok: bool = False
-) -> Any:
-    try:
-        answer = httpx.request(
-            method,
-            f"{inputs.registry_url}{path}",
-            json=body,
-            headers={"Content-Type": _JSON} if body else {},
-            timeout=_REQUEST_SECONDS,
-        )
-    except httpx.TransportError as error:
-        raise ResourceError(
-            f"the registry does not answer: {error}",
-            where=inputs.registry_url,
-            remedy="Check that it is up (`cflight status`).",
-        ) from error
-    if answer.status_code == HTTPStatus.NOT_FOUND and missing_ok:
-        return None
-    if answer.is_error:
-        raise ResourceError(
-            f"the registry refused {method} {path} with {answer.status_code}: {answer.text}", where=inputs.subject
-        )
-    return answer.json()
-
-
-def _same(one: Any, other: Any) -> bool:
-    try:
-        return json.loads(one) == json.loads(other)
-    except (TypeError, ValueError):
-        return one == other
+            path = f"/subjects/{resource_id}{permanent}"
+            call(inputs.registry_url, "DELETE", path, subject=resource_id, missing_ok=True)
