@@ -28,6 +28,7 @@ from infra.local.artefacts import (
     TOOLS,
     cache_folder,
     class_archives,
+    fingerprint,
     go_binary,
     jvm_folder,
     sink_folder,
@@ -197,9 +198,11 @@ def _program(name: str) -> str | None:
 def _install_python(report: _Report, commands: _Commands) -> None:
     lock = ROOT / "requirements.lock"
     stamp = VENV / ".installed"
-    made_of = hashlib.sha256(
-        lock.read_bytes() + (ROOT / "pyproject.toml").read_bytes() + sys.version.encode() + str(ROOT).encode()
-    ).hexdigest()
+    native = ROOT / "services" / "native"
+    sources = fingerprint(
+        lock, ROOT / "pyproject.toml", ROOT / "hatch_build.py", native / "build.py", native / "rows.c"
+    )
+    made_of = f"{sources} {sys.version} {ROOT}"
     if stamp.exists() and stamp.read_text() == made_of:
         return
     with report.step("Python environment"):

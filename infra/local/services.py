@@ -67,8 +67,13 @@ def run_service(
             ready=stack.url(instance, "/readyz").apply(lambda url: {"url": url}),
             stop_seconds=_STOP_SECONDS,
             url=stack.url(instance),
-            code=fingerprint(ROOT / "services" / service.name, *sorted((ROOT / "services").glob("*.py"))),
+            code=_code(service),
             opts=pulumi.ResourceOptions(parent=stack.supervisor, depends_on=list(after), deleted_with=stack.supervisor),
         )
         for instance in instances(service)
     ]
+
+
+def _code(service: Service) -> str:
+    services = ROOT / "services"
+    return fingerprint(services / service.name, *sorted(services.glob("*.py")), services / "native" / "rows.c")
