@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from infra.errors import NotAvailableError
-
 if TYPE_CHECKING:
     from infra.contract import Platform
     from infra.settings import StackSettings
@@ -31,8 +29,6 @@ def platform(*, stack: str, settings: StackSettings) -> Platform:
         from infra.aws.target import AwsPlatform  # noqa: PLC0415
 
         return AwsPlatform(stack=stack, settings=settings)
-    raise NotAvailableError(
-        f"the target {settings.target} is not there yet",
-        where="cflight:target",
-        remedy="Use `pulumi config set cflight:target local`.",
-    )
+    from infra.kubernetes.target import KubernetesPlatform  # noqa: PLC0415
+
+    return KubernetesPlatform(stack=stack, settings=settings)

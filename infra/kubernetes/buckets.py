@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import ipaddress
 import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import pulumi
 from pulumi_kubernetes.core.v1 import Secret
 
 from infra.kubernetes.access import SecretKey
 from infra.kubernetes.connect import S3Access
-from infra.kubernetes.network import Peer
+from infra.kubernetes.network import Peer, endpoint_peer
 from infra.kubernetes.workload import (
     Probe,
     Workload,
@@ -27,7 +25,7 @@ from infra.memory import format_memory
 from infra.resources.bucket import Bucket
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from infra import contract
     from infra.kubernetes.place import Place
@@ -57,7 +55,7 @@ class StoreArgs:
     buckets: Sequence[contract.Bucket]
     memory: int
     region: str
-    clients: Sequence[Peer]
+    clients: Mapping[str, str]
 
 
 class ObjectStore(pulumi.ComponentResource):
@@ -183,27 +181,6 @@ class ObjectStore(pulumi.ComponentResource):
             startup=Probe(path=_HEALTH, period=2, failures=30),
             liveness=Probe(path=_HEALTH, failures=6),
             readiness=Probe(path=_HEALTH),
-            ingress=args.clients,
+            ingress=[Peer(labels=args.clients, ports=[PORT])],
             volume=("objects", _FOLDER),
         )
-
-
-def endpoint_peer(endpoint: str) -> Peer:
-    """Return who answers at a URL, as far as a network policy can say it.
-
-    Args:
-        endpoint: the URL. A name of a service in the cluster (`<service>.<namespace>.svc…`) stands for that namespace,
-            an address for itself, any other name for all addresses, as policies know no names.
-    """
-    url = urlsplit(endpoint)
-    host = url.hostname or ""
-    parts = host.split(".")
-    if len(parts) > 2 and parts[2] == "svc":
-        # Policies see the pods' ports, which need not be the service's.
-        return Peer(namespace=parts[1], ports=[])
-    port = url.port or (443 if url.scheme == "https" else 80)
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return Peer(addresses=["0.0.0.0/0", "::/0"], ports=[port])
-    return Peer(addresses=[f"{address}/{address.max_prefixlen}"], ports=[port])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from pulumi_kubernetes.meta.v1 import LabelSelectorArgs, LabelSelectorRequirementArgs
 from pulumi_kubernetes.networking.v1 import (
@@ -108,6 +110,27 @@ def network_policy(
         ),
         opts=place.options(parent=parent),
     )
+
+
+def endpoint_peer(endpoint: str) -> Peer:
+    """Return who answers at a URL, as far as a network policy can say it.
+
+    Args:
+        endpoint: the URL. A name of a service in the cluster (`<service>.<namespace>.svc…`) stands for that namespace,
+            an address for itself, any other name for all addresses, as policies know no names.
+    """
+    url = urlsplit(endpoint)
+    host = url.hostname or ""
+    parts = host.split(".")
+    if len(parts) > 2 and parts[2] == "svc":
+        # Policies see the pods' ports, which need not be the service's.
+        return Peer(namespace=parts[1], ports=[])
+    port = url.port or (443 if url.scheme == "https" else 80)
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return Peer(addresses=["0.0.0.0/0", "::/0"], ports=[port])
+    return Peer(addresses=[f"{address}/{address.max_prefixlen}"], ports=[port])
 
 
 def _ports(ports: Sequence[int]) -> list[NetworkPolicyPortArgs] | None:

@@ -33,7 +33,7 @@ from infra.kubernetes.workload import (
 from infra.memory import registry_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from infra.kubernetes.access import KafkaAccess
     from infra.kubernetes.place import Place
@@ -58,6 +58,7 @@ class RegistryArgs:
         memory: the memory limit of an instance in bytes.
         replicas: instances.
         clients: components that may use it.
+        connect: labels of the Connect workers, which are no component of ours; none: no workers here.
         scrapers: who reads its metrics.
     """
 
@@ -65,6 +66,7 @@ class RegistryArgs:
     memory: int
     replicas: int
     clients: Sequence[str]
+    connect: Mapping[str, str] | None = None
     scrapers: Sequence[Peer] = ()
 
 
@@ -183,7 +185,11 @@ def _workload(place: Place, args: RegistryArgs) -> Workload:
         startup=Probe(path=f"{API}/subjects", failures=60, period=5),
         liveness=Probe(path="/health/live", failures=6),
         readiness=Probe(path=f"{API}/subjects"),
-        ingress=[Peer(components=args.clients, ports=[PORT]), *args.scrapers],
+        ingress=[
+            Peer(components=args.clients, ports=[PORT]),
+            *([Peer(labels=args.connect, ports=[PORT])] if args.connect else []),
+            *args.scrapers,
+        ],
         egress=kafka.brokers,
         user=_USER,
         group=_GROUP,
