@@ -49,7 +49,9 @@ def arn(service: str, resource: str, *, region: str = REGION, account: str = ACC
     return f"arn:aws:{service}:{region}:{account}:{resource}"
 
 
-def answer(kind: str, name: str, inputs: dict[str, Any]) -> dict[str, Any]:
+def answer(  # noqa: C901, PLR0912, PLR0915 - a table
+    kind: str, name: str, inputs: dict[str, Any]
+) -> dict[str, Any]:
     """Return what AWS would say of a resource beside its inputs, or what a function returns."""
     if kind in AUTONAMED:
         inputs = {AUTONAMED[kind]: f"{name}{_SUFFIX}", **inputs}
