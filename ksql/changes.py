@@ -178,6 +178,10 @@ def _same_fields(wanted: Any, found: Any, *, skip: frozenset[str]) -> bool:
             known = dict(other)
             if not all(name in known and _same(value, known[name]) for name, value in one):
                 return False
+        elif entry.name == "emit":
+            # A statement that says nothing emits changes.
+            if (one or ast.Emit.CHANGES) is not (other or ast.Emit.CHANGES):
+                return False
         elif not _same(one, other):
             return False
     return True

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ksql.statements import Statement
 
 _DERIVED_ID = re.compile(r"INSERT_(.+)_[0-9A-F]{8}\Z")
+_LINE = re.compile(r"(\bline |\bLine: )(\d+)")
 # What a preview cannot know: topics and schemas that the same stack makes before the statements.
 _LATER = re.compile(r"Topic '.*' does not exist\.|does not exist in the Schema Registry")
 
@@ -90,13 +91,9 @@ class Registrar:
             )
             for statement in self.statements
         ]
-        known = {statement.name for statement in self.statements}
-        targets = {statement.writes for statement in self.statements}
-        for query_id in server.queries:
-            match = _DERIVED_ID.match(query_id)
-            if match and query_id not in known and match[1] in targets:
-                reason = "its statement was changed or removed"
-                steps.append(Step(name=query_id, kind=Kind.INSERT, action=Action.DELETE, reason=reason))
+        for query_id in self._outdated(server):
+            reason = "its statement was changed or removed"
+            steps.append(Step(name=query_id, kind=Kind.INSERT, action=Action.DELETE, reason=reason))
         return steps
 
     def apply(self, *, done: Callable[[Step], None] = lambda _: None) -> list[Step]:
@@ -134,6 +131,10 @@ class Registrar:
         """
         server = ServerView.look(self.client)
         steps: list[Step] = []
+        for query_id in self._outdated(server):
+            drop(self.client, query_id, Kind.INSERT)
+            steps.append(Step(name=query_id, kind=Kind.INSERT, action=Action.DELETE))
+            done(steps[-1])
         for statement in reversed(self.statements):
             if server.has(statement):
                 drop(
@@ -143,6 +144,13 @@ class Registrar:
                 steps.append(step)
                 done(step)
         return steps
+
+    def _outdated(self, server: ServerView) -> list[str]:
+        """Return the ids of queries that an earlier text of an INSERT INTO has left."""
+        known = {statement.name for statement in self.statements}
+        targets = {statement.writes for statement in self.statements}
+        matches = {query_id: _DERIVED_ID.match(query_id) for query_id in server.queries if query_id not in known}
+        return [query_id for query_id, match in matches.items() if match and match[1] in targets]
 
     def _preview(self, changes: Mapping[str, Change]) -> dict[str, str]:
         """Let the server check the statements that are to be carried out, without carrying them out."""
@@ -305,13 +313,16 @@ def check(client: KsqlClient, statements: Sequence[Statement]) -> RefusedError |
         return None
     name = f"PREVIEW_{uuid.uuid4().hex.upper()}"
     known = client.sources()
-    texts = [or_replace(entry) if entry.name in known else entry.text for entry in statements]
-    texts.append(f"CREATE STREAM {name} AS SELECT * FROM {name}_SOURCE EMIT CHANGES;")
+    texts = [
+        or_replace(entry) if entry.name in known and entry.kind is not Kind.INSERT else entry.text
+        for entry in statements
+    ]
+    request = "\n".join([*texts, f"CREATE STREAM {name} AS SELECT * FROM {name}_SOURCE EMIT CHANGES;"])
     properties = {key: value for statement in statements for key, value in statement.properties.items()}
     try:
-        client.execute("\n".join(texts), properties=properties)
+        client.execute(request, properties=properties)
     except RefusedError as error:
-        return None if f"{name}_SOURCE" in error.message else error
+        return None if f"{name}_SOURCE" in error.message else _relocated(error, texts, statements)
     raise CflightError("the server carried out a statement that reads nothing", where=client.url)
 
 
@@ -337,6 +348,21 @@ def _of_state(query: Mapping[str, Any]) -> Change:
     if "PAUSED" in (query.get("statusCount") or {}) or query.get("state") == "PAUSED":
         return Change(action=Action.RESUME, reason="its query is paused")
     return Change(action=Action.NONE)
+
+
+def _relocated(error: RefusedError, texts: Sequence[str], statements: Sequence[Statement]) -> RefusedError:
+    """Return an error of a request with the lines of the file, and about the statement at those lines."""
+    match = _LINE.search(error.message)
+    if match is None:
+        return error
+    line, start = int(match[2]), 1
+    for text, statement in zip(texts, statements, strict=True):
+        if line < start + text.count("\n") + 1:
+            shift = statement.line - start
+            message = _LINE.sub(lambda found: f"{found[1]}{int(found[2]) + shift}", error.message)
+            return RefusedError(message, code=error.code, statement=statement.text)
+        start += text.count("\n") + 1
+    return error
 
 
 def _at_fault(error: RefusedError, statements: Sequence[Statement]) -> Statement | None:

@@ -322,7 +322,11 @@ def _normal(tokens: Sequence[Token]) -> list[str]:
         token = tokens[index]
         if _is(token, "WITH") and index + 1 < len(tokens) and tokens[index + 1].text == "(":
             close = next(at for at in range(index, len(tokens)) if tokens[at].text == ")")
-            found += ["WITH", "(", *_properties(tokens[index + 2 : close]), ")"]
+            # The id of an INSERT's query is its name, not a part of what it does.
+            properties = [
+                entry for entry in _properties(tokens[index + 2 : close]) if not entry.startswith("QUERY_ID=")
+            ]
+            found += ["WITH", "(", *properties, ")"] if properties else []
             index = close + 1
             continue
         if token.text != ";":
