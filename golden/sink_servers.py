@@ -1,4 +1,7 @@
-"""Kafka, a registry, an S3 store and a Connect worker with the embedded S3 sink, for the time of a replay."""
+"""Kafka, a registry, an S3 store and a Connect worker with the embedded S3 sink, for the time of a replay.
+
+Not an ephemeral stack: its topics and connectors would be in the way of those of the cases.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +22,10 @@ import httpx
 
 from infra.errors import WaitError
 from infra.local.artefacts import go_binary, require, sink_folder
+from infra.local.connect import connect_properties
 from infra.local.jvm import LOG4J, jvm_command
+from infra.local.kafka import format_command, kafka_properties
+from infra.local.registry import registry_environment
 from infra.memory import MIB, broker_memory, connect_memory, registry_memory
 
 if TYPE_CHECKING:
@@ -28,7 +35,10 @@ _HOST = "127.0.0.1"
 _START_SECONDS = 120.0
 _STOP_SECONDS = 20.0
 ACCESS_KEY = "golden"
-PLUGIN_MEMORY = 400 * MIB
+WORKER_MEMORY = 400 * MIB
+_BROKER_MEMORY = 512 * MIB
+_REGISTRY_MEMORY = 384 * MIB
+_LOG4J_PROPERTIES = {"log4j2.configurationFile": "log4j2.xml"}
 
 
 @dataclass(kw_only=True)
@@ -126,7 +136,7 @@ class SinkServers:
 
 
 @contextlib.contextmanager
-def sink_servers(*, plugins: Path | None = None, worker_memory: int = PLUGIN_MEMORY) -> Generator[SinkServers]:
+def sink_servers(*, plugins: Path | None = None, worker_memory: int = WORKER_MEMORY) -> Generator[SinkServers]:
     """Run the servers on free ports, in a folder that is removed afterwards.
 
     Args:
@@ -170,64 +180,33 @@ def _free_ports(count: int) -> list[int]:
 
 def _define_kafka(servers: SinkServers, *, broker: int, controller: int) -> None:
     folder = servers.folder / "kafka"
-    properties = {
-        "process.roles": "broker,controller",
-        "node.id": "1",
-        "controller.quorum.voters": f"1@{_HOST}:{controller}",
-        "listeners": f"PLAINTEXT://{_HOST}:{broker},CONTROLLER://{_HOST}:{controller}",
-        "advertised.listeners": f"PLAINTEXT://{_HOST}:{broker}",
-        "controller.listener.names": "CONTROLLER",
-        "log.dirs": "data",
-        "auto.create.topics.enable": "false",
-        "offsets.topic.replication.factor": "1",
-        "offsets.topic.num.partitions": "4",
-        "transaction.state.log.replication.factor": "1",
-        "transaction.state.log.min.isr": "1",
-        "group.initial.rebalance.delay.ms": "0",
-        "broker.session.timeout.ms": "1500",
-        "broker.heartbeat.interval.ms": "300",
-        "message.max.bytes": str(16 << 20),
-        # The cases' records are from 2020, and the first check would delete them.
-        "log.retention.check.interval.ms": str(24 * 3_600_000),
-    }
-    _write(folder, "kafka.properties", properties)
+    (folder / "kafka.properties").write_text(kafka_properties(broker=broker, controller=controller))
     (folder / "log4j2.xml").write_text(LOG4J)
-    memory = broker_memory(512 * MIB)
-    log4j = {"log4j2.configurationFile": "log4j2.xml"}
-    setup = jvm_command(
-        "kafka",
-        memory=memory,
-        main="kafka.tools.StorageTool",
-        arguments=["format", "-t", "Z29sZGVuLXNpbmstY2FzZQ", "-c", "kafka.properties"],
-        properties=log4j,
-    )
+    memory = broker_memory(_BROKER_MEMORY)
+    setup = format_command(memory=memory, cluster=uuid.uuid4().hex[:22])
     subprocess.run(setup, cwd=folder, check=True, stdout=subprocess.DEVNULL)
-    command = jvm_command("kafka", memory=memory, main="kafka.Kafka", arguments=["kafka.properties"], properties=log4j)
-    servers.define("kafka", command)
+    servers.define(
+        "kafka",
+        jvm_command(
+            "kafka", memory=memory, main="kafka.Kafka", arguments=["kafka.properties"], properties=_LOG4J_PROPERTIES
+        ),
+    )
 
 
 def _define_registry(servers: SinkServers, *, port: int, management: int) -> None:
     command = jvm_command(
         "registry",
-        memory=registry_memory(384 * MIB),
+        memory=registry_memory(_REGISTRY_MEMORY),
         main="io.quarkus.runner.GeneratedMain",
         arguments=[],
         properties={"java.util.logging.manager": "org.jboss.logmanager.LogManager"},
     )
-    environment = {
-        "QUARKUS_HTTP_HOST": _HOST,
-        "QUARKUS_HTTP_PORT": str(port),
-        "QUARKUS_MANAGEMENT_HOST": _HOST,
-        "QUARKUS_MANAGEMENT_PORT": str(management),
-        "APICURIO_REST_DELETION_ARTIFACT_ENABLED": "true",
-        "APICURIO_REST_DELETION_ARTIFACTVERSION_ENABLED": "true",
-    }
-    servers.define("registry", command, environment)
+    servers.define("registry", command, registry_environment(port=port, management=management))
 
 
 def _define_store(servers: SinkServers, *, port: int) -> None:
-    (servers.folder / "s3" / "objects").mkdir()
-    (servers.folder / "s3" / "metadata").mkdir()
+    for name in ("objects", "metadata"):
+        (servers.folder / "s3" / name).mkdir()
     command = [
         str(require(go_binary("versitygw"), what="the S3 store")),
         *("--port", f"{_HOST}:{port}", "--keep-alive", "--quiet"),
@@ -239,40 +218,16 @@ def _define_store(servers: SinkServers, *, port: int) -> None:
 
 def _define_worker(servers: SinkServers, *, port: int, plugins: Path, memory: int) -> None:
     folder = servers.folder / "connect"
-    properties = {
-        "bootstrap.servers": servers.bootstrap_servers,
-        "group.id": "connect",
-        "listeners": f"http://{_HOST}:{port}",
-        "rest.advertised.host.name": _HOST,
-        "plugin.path": str(require(plugins, what="the S3 sink plug-in")),
-        "plugin.discovery": "service_load",
-        "key.converter": "org.apache.kafka.connect.storage.StringConverter",
-        "value.converter": "org.apache.kafka.connect.converters.ByteArrayConverter",
-        "config.storage.topic": "connect.configs",
-        "offset.storage.topic": "connect.offsets",
-        "status.storage.topic": "connect.status",
-        "config.storage.replication.factor": "1",
-        "offset.storage.replication.factor": "1",
-        "offset.storage.partitions": "2",
-        "status.storage.replication.factor": "1",
-        "status.storage.partitions": "2",
-        "scheduled.rebalance.max.delay.ms": "0",
-        "connector.client.config.override.policy": "All",
-        # How long Kafka waits for the tasks of a worker that was killed before others get their partitions.
-        "consumer.session.timeout.ms": "6000",
-        "consumer.heartbeat.interval.ms": "1000",
-    }
-    _write(folder, "connect.properties", properties)
+    properties = connect_properties(
+        bootstrap=servers.bootstrap_servers, port=port, plugins=require(plugins, what="the S3 sink plug-in")
+    )
+    (folder / "connect.properties").write_text(properties)
     (folder / "log4j2.xml").write_text(LOG4J)
     command = jvm_command(
         "connect",
         memory=connect_memory(memory),
         main="org.apache.kafka.connect.cli.ConnectDistributed",
         arguments=["connect.properties"],
-        properties={"log4j2.configurationFile": "log4j2.xml"},
+        properties=_LOG4J_PROPERTIES,
     )
     servers.define("connect", command)
-
-
-def _write(folder: Path, name: str, properties: Mapping[str, str]) -> None:
-    (folder / name).write_text("".join(f"{key}={value}\n" for key, value in properties.items()))

@@ -72,6 +72,7 @@ class Sink:
             "format.class": "io.confluent.connect.s3.format.bytearray.ByteArrayFormat",
             "format.bytearray.separator": "\n",
             "value.converter": "org.apache.kafka.connect.converters.ByteArrayConverter",
+            "consumer.override.session.timeout.ms": "6000",
             **config,
         }
 
