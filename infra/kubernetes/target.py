@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,17 +16,16 @@ from infra.kubernetes.access import HttpAccess, SecretKey
 from infra.kubernetes.buckets import ObjectStore, StoreArgs
 from infra.kubernetes.connect import Connect, ConnectArgs
 from infra.kubernetes.entry import callers, entry
-from infra.kubernetes.job import Job, JobArgs
-from infra.kubernetes.kafka import Kafka, KafkaArgs, internal_replicas, resource_name
+from infra.kubernetes.kafka import Kafka, KafkaArgs, internal_replicas
 from infra.kubernetes.ksql import KsqlArgs, KsqlServer
 from infra.kubernetes.network import Peer, endpoint_peer
 from infra.kubernetes.observability import observe, scrapers
 from infra.kubernetes.place import Place
+from infra.kubernetes.registration import STATEMENTS, schema_job, schema_job_name, statements_job
 from infra.kubernetes.registry import Registry, RegistryArgs, storage_topics
 from infra.kubernetes.scaling import Scaling, most_replicas, trigger_authentication
 from infra.kubernetes.services import StreamService, StreamServiceArgs
 from infra.kubernetes.strimzi import operator
-from infra.kubernetes.workload import FILES_FOLDER
 from infra.memory import format_memory
 
 if TYPE_CHECKING:
@@ -37,7 +35,6 @@ if TYPE_CHECKING:
 
     from infra.settings import StackSettings
 
-_STATEMENTS = "statements"
 _SCALER = "scaler"
 
 
@@ -93,22 +90,8 @@ class KubernetesPlatform(contract.Platform):
 
     def schema(self, schema: contract.Schema, *, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
         """Declare a schema: a job in the cluster registers it, as the registry cannot be reached from outside."""
-        content = {
-            "subject": schema.subject,
-            "definition": schema.definition,
-            "compatibility": schema.compatibility,
-        }
-        job = Job(
-            _schema_job(schema),
-            place=self._place,
-            args=JobArgs(
-                command=["cflight-schemas", f"{FILES_FOLDER}/schemas.json", "--registry", self._registry.access.url],
-                files={"schemas.json": json.dumps([content], indent=1)},
-                egress=self._registry.access.servers,
-            ),
-            after=[self._registry.ready, *after],
-        )
-        return job.done
+        after = [self._registry.ready, *after]
+        return schema_job(schema, place=self._place, registry=self._registry.access, after=after)
 
     def service(self, service: contract.Service, *, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
         """Declare a service's deployment, and the way in if it is public."""
@@ -135,16 +118,7 @@ class KubernetesPlatform(contract.Platform):
         if self._ksql is None:
             raise SettingsError("statements need a ksqlDB server", where="cflight:ksql.server")
         access, ready = self._ksql
-        files = {file.name: file.read_text() for file in sorted(statements.folder.glob("*.sql"))}
-        command: list[pulumi.Input[str]] = ["cflight-ksql-statements", "apply", FILES_FOLDER, "--server", access.url]
-        command += ["--wait", "120", *(["--delete-topics"] if statements.delete_topics else [])]
-        job = Job(
-            _STATEMENTS,
-            place=self._place,
-            args=JobArgs(command=command, files=files, egress=access.servers),
-            after=[*ready, *after],
-        )
-        return job.done
+        return statements_job(statements, place=self._place, ksql=access, after=[*ready, *after])
 
     def sink(self, sink: contract.Sink, *, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
         """Declare a sink as a resource of Strimzi's."""
@@ -240,7 +214,7 @@ class KubernetesPlatform(contract.Platform):
         replicas, in_sync = internal_replicas(settings.kubernetes.kafka.brokers)
         topics = storage_topics(replication_factor=replicas, min_in_sync_replicas=in_sync)
         services = [service.name for service in self._pipeline.services if service.schemas]
-        jobs = [_schema_job(schema) for schema in self._pipeline.schemas]
+        jobs = [schema_job_name(schema) for schema in self._pipeline.schemas]
         return Registry(
             place=place,
             args=RegistryArgs(
@@ -302,7 +276,7 @@ class KubernetesPlatform(contract.Platform):
                 storage=format_memory(settings.kubernetes.volumes.ksql),
                 replication_factor=replicas,
                 min_in_sync_replicas=in_sync,
-                clients=[_STATEMENTS],
+                clients=[STATEMENTS],
             ),
             after=[self._users[ksql.NAME], self._registry.ready],
         )
@@ -326,10 +300,6 @@ class KubernetesPlatform(contract.Platform):
             )
             for service in self._pipeline.services
         }
-
-
-def _schema_job(schema: contract.Schema) -> str:
-    return f"schema-{resource_name(schema.subject)}".replace(".", "-")
 
 
 def _existing_secrets(service: contract.Service, *, settings: StackSettings) -> dict[str, SecretKey]:
