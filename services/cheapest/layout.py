@@ -62,7 +62,8 @@ def cheapest_of(values: list[bytes], *, prefix: bytes) -> Quote | None:
         prices.extend(chunk)
     prices.extend(_DOUBLE.unpack_from(joined, at + PRICE_AT)[0] for at in range(whole, len(joined), ROW_BYTES))
     price = min(prices)
-    if not price > 0:  # not ours: transform writes neither NaN nor prices that are not positive
+    # Not ours: transform writes neither NaN, which a sum shows, nor infinity, nor prices that are not positive.
+    if price <= 0 or not math.isfinite(sum(prices)):
         return None
     return Quote(price=price, row_id=values[prices.index(price)][ID_AT].decode())
 

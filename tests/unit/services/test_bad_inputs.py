@@ -147,7 +147,9 @@ CORPUS: dict[str, tuple[bytes, Fate]] = {
     "a Unicode line separator": row("LHR,IST,2020-08-01,169.99,Y\u2028", Reason.CLASS),
     "a byte order mark within": row("\ufeffLHR,IST,2020-08-01,169.99,Y", Reason.CODE),
     "an injected line": row("=cmd|' /C calc'!A0,IST,2020-08-01,169.99,Y", Reason.CODE),
-    "three bad rows of three kinds": row("LHR\nLHR,IST,2020-08-32,1,Y\nLHR,IST,2020-08-01,x,Y", Reason.FIELDS, Reason.DATE, Reason.PRICE),
+    "three bad rows of three kinds": row(
+        "LHR\nLHR,IST,2020-08-32,1,Y\nLHR,IST,2020-08-01,x,Y", Reason.FIELDS, Reason.DATE, Reason.PRICE
+    ),
     "only bad rows": (gzip.compress(b"a\nb\n"), Fate(rows=0, bad=(Reason.FIELDS, Reason.FIELDS))),
 }
 

@@ -35,7 +35,12 @@ prices = st.one_of(
 )
 good_rows = st.tuples(codes, codes, st.dates().map(date.isoformat), prices, st.sampled_from("ABYZ")).map(",".join)
 near_rows = st.lists(
-    st.one_of(codes, prices, st.dates().map(date.isoformat), st.text(st.characters(codec="utf-8", exclude_characters="\n\0"), max_size=8)),
+    st.one_of(
+        codes,
+        prices,
+        st.dates().map(date.isoformat),
+        st.text(st.characters(codec="utf-8", exclude_characters="\n\0"), max_size=8),
+    ),
     max_size=7,
 ).map(",".join)
 
@@ -50,7 +55,12 @@ def test_good_rows_come_back_as_they_are(lines: list[str], end: str, last: bool)
 
 
 @settings(max_examples=300)
-@given(st.lists(st.one_of(good_rows, near_rows, st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=30)), max_size=30))
+@given(
+    st.lists(
+        st.one_of(good_rows, near_rows, st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=30)),
+        max_size=30,
+    )
+)
 @example(["LHR,IST,2020-08-01,169.99,Y", '"LHR,IST,2020-08-01,169.99,Y', "LHR,IST,2020-08-01,169.99,Y"])
 @example(["\r"])
 @example(["٣"])
@@ -68,7 +78,9 @@ def test_every_line_is_good_or_rejected_and_keeps_its_number(lines: list[str]) -
     assert rows.count + len(rejected) == len(wanted) or bom
     if not bom:
         assert rejected.items() <= wanted.items()
-        assert [read_row(wanted[number]) for number in sorted(wanted.keys() - rejected.keys())] == rows.text.split(b"\n")[:-1]
+        assert [read_row(wanted[number]) for number in sorted(wanted.keys() - rejected.keys())] == rows.text.split(
+            b"\n"
+        )[:-1]
 
 
 @settings(max_examples=300)
