@@ -37,6 +37,9 @@ _THREADS = 32
 # librdkafka messages and gzipped batches never pass here, but schemas and statements can be large.
 _MESSAGE_BYTES = 64 << 20
 
+# For what is still being done when the engine asks the provider to end.
+_FINISH_SECONDS = 30.0
+
 ResultT = TypeVar("ResultT")
 
 
@@ -320,8 +323,8 @@ def main() -> None:
     try:
         server.wait_for_termination()
     except KeyboardInterrupt:
-        # Ctrl-C reaches the whole process group; the engine sends Cancel and then ends this process itself.
-        server.wait_for_termination()
+        # The engine runs this process in a group of its own, asks it to end with SIGINT, and kills it 5 s later.
+        server.stop(grace=_FINISH_SECONDS).wait()
 
 
 if __name__ == "__main__":
