@@ -7,25 +7,30 @@ targets use the tree's own files and whatever backend the user is logged in to.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import yaml
 from pulumi import automation
 
 from cflight.errors import CflightError
 from infra.__main__ import declare
 from infra.local.artefacts import ROOT
-from infra.local.home import home_folder, passphrase_file
+from infra.local.home import home_folder, passphrase_file, write_private
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_CLOCK_SLACK_SECONDS = 2.0
 OnEvent = Callable[[automation.EngineEvent], None]
 
 
@@ -63,6 +68,7 @@ class Stack:
     def __init__(self, name: str, *, base: str | None = None, config: Mapping[str, Any] | None = None) -> None:
         self.name = name
         self._settings = _configuration(name, base=base) | dict(config or {})
+        self._known_outputs: automation.OutputMap | None = None
         self.local = self._settings.get("cflight:target") == "local"
         self._folder = _workspace(name, self._settings) if self.local else ROOT
 
@@ -82,6 +88,7 @@ class Stack:
         """
         stack = self._select(create=True)
         result = _run(lambda: stack.up(on_event=on_event, refresh=refresh, show_secrets=False))
+        self._known_outputs = result.outputs
         return Changes(dict(result.summary.resource_changes or {}))
 
     def preview(self, *, on_event: OnEvent, refresh: bool = False) -> Changes:
@@ -130,13 +137,17 @@ class Stack:
         Raises:
             StackError: there is no such stack.
         """
-        found: automation.OutputMap = _run(self._select(create=False).outputs)
+        found = self._known_outputs
+        if found is None:
+            found = self._known_outputs = _run(self._select(create=False).outputs)
         return {
             name: "[secret]" if output.secret and not show_secrets else output.value for name, output in found.items()
         }
 
     def _select(self, *, create: bool) -> automation.Stack:
         workspace = self._open_workspace()
+        if self.local:
+            _free_dead_locks(self.name)
         select = automation.Stack.create_or_select if create else automation.Stack.select
         return _run(lambda: select(self.name, workspace))
 
@@ -152,9 +163,10 @@ class Stack:
 
 
 def _configuration(name: str, *, base: str | None) -> dict[str, Any]:
-    for candidate in (name, base):
-        file = ROOT / f"Pulumi.{candidate}.yaml"
-        if candidate and file.exists():
+    # The last is of a stack that was made from a base.
+    files = [ROOT / f"Pulumi.{name}.yaml", *([ROOT / f"Pulumi.{base}.yaml"] if base else ()), _workspace_file(name)]
+    for file in files:
+        if file.exists():
             return dict(_loaded(file).get("config") or {})
     known = ", ".join(sorted(file.name.split(".")[1] for file in ROOT.glob("Pulumi.*.yaml")))
     raise StackError(
@@ -162,20 +174,50 @@ def _configuration(name: str, *, base: str | None) -> dict[str, Any]:
     )
 
 
+def _free_dead_locks(name: str) -> None:
+    # A lock of the file backend says who holds it. One whose engine was killed would have to be cancelled by hand.
+    for lock in (home_folder() / "state" / ".pulumi" / "locks").glob(f"**/{name}/*.json"):
+        try:
+            holder = json.loads(lock.read_text())
+            taken = datetime.fromisoformat(holder["timestamp"]).timestamp()
+            dead = holder["hostname"] == socket.gethostname() and not _was_running(holder["pid"], at=taken)
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # being written, or taken off, at this moment
+        if dead:
+            lock.unlink(missing_ok=True)
+
+
+def _was_running(pid: int, *, at: float) -> bool:
+    try:
+        return psutil.Process(pid).create_time() <= at + _CLOCK_SLACK_SECONDS
+    except psutil.Error:
+        return False
+
+
+def _workspace_file(name: str) -> Path:
+    return home_folder() / "workspaces" / name / f"Pulumi.{name}.yaml"
+
+
 def _workspace(name: str, settings: Mapping[str, Any]) -> Path:
-    folder = home_folder() / "workspaces" / name
+    file = _workspace_file(name)
+    folder = file.parent
     folder.mkdir(parents=True, exist_ok=True)
     (home_folder() / "state").mkdir(exist_ok=True)
     project = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())
     project["main"] = str(ROOT / "infra")
     for plugin in project["plugins"]["providers"]:
         plugin["path"] = str(Path(sys.executable).parent)
-    (folder / "Pulumi.yaml").write_text(yaml.safe_dump(project, sort_keys=False))
-    file = folder / f"Pulumi.{name}.yaml"
+    _write_changed(folder / "Pulumi.yaml", project)
     # The engine keeps the salt of the stack's secrets in this file.
     kept = {key: value for key, value in _loaded(file).items() if key != "config"}
-    file.write_text(yaml.safe_dump({**kept, "config": dict(settings)}, sort_keys=False))
+    _write_changed(file, {**kept, "config": dict(settings)})
     return folder
+
+
+def _write_changed(file: Path, content: Mapping[str, Any]) -> None:
+    # Another run may be reading it, or the engine writing it.
+    if _loaded(file) != content:
+        write_private(file, yaml.safe_dump(dict(content), sort_keys=False))
 
 
 def _loaded(file: Path) -> dict[str, Any]:
@@ -204,7 +246,7 @@ def _run(operation: Callable[[], Any]) -> Any:
     except automation.ConcurrentUpdateError as error:
         raise StackError(
             "another run is changing this stack, or one was killed while it did",
-            remedy="Wait for it; if none runs, `cflight cancel` frees the stack.",
+            remedy="Wait for it; if none runs anywhere, `cflight cancel` frees the stack.",
         ) from error
     except automation.CommandError as error:
         raise StackError(str(error)) from error

@@ -67,6 +67,7 @@ class Topics:
         self._endpoints = endpoints
         self._admin = AdminClient(endpoints.kafka_config(client_id="cflight-observe"))
         self._logs: dict[str, TopicLog] = {}
+        self._records: dict[str, list[Record]] = {}
         self._decoder = Decoder(endpoints)
 
     def records(self, topic: str) -> list[Record]:
@@ -80,40 +81,54 @@ class Topics:
         """
         log = self._logs.get(topic)
         if log is None:
-            log = self._logs[topic] = TopicLog(
-                topic, endpoints=self._endpoints, admin=self._admin, decoder=self._decoder
-            )
-        log.catch_up()
-        return sorted(log.records, key=lambda record: (record.partition, record.offset))
+            log = self._logs[topic] = self.log(topic)
+        self._records.setdefault(topic, []).extend(log.catch_up())
+        return sorted(self._records[topic], key=lambda record: (record.partition, record.offset))
+
+    def log(self, topic: str, *, from_now: bool = False) -> TopicLog:
+        """Return a reader of one topic of its own, which keeps nothing of what it has read.
+
+        Args:
+            topic: the topic.
+            from_now: whether what is there already is left out.
+
+        Raises:
+            ReadError: there is no such topic, or the brokers do not answer.
+        """
+        return TopicLog(topic, endpoints=self._endpoints, admin=self._admin, decoder=self._decoder, from_now=from_now)
 
     def close(self) -> None:
         """Leave the brokers."""
         for log in self._logs.values():
             log.close()
         self._logs.clear()
+        self._records.clear()
 
 
 class TopicLog:
-    """One topic, read from its beginning.
+    """One topic, read from its beginning or from now on.
 
     Args:
         topic: the topic.
         endpoints: the stack's.
         admin: asks for the topic's partitions and ends.
         decoder: decodes values.
+        from_now: whether what is there already is left out.
 
     Raises:
-        ReadError: there is no such topic.
+        ReadError: there is no such topic, or the brokers do not answer.
     """
 
-    def __init__(self, topic: str, *, endpoints: Endpoints, admin: AdminClient, decoder: Decoder) -> None:
+    def __init__(
+        self, topic: str, *, endpoints: Endpoints, admin: AdminClient, decoder: Decoder, from_now: bool
+    ) -> None:
         self.topic = topic
-        self.records: list[Record] = []
         self._admin = admin
         self._decoder = decoder
-        self._reached: dict[int, int] = {}
         self._pending: deque[Message] = deque()
-        partitions = partitions_of(topic, admin=admin)
+        self._partitions = partitions_of(topic, admin=admin)
+        ends = ends_of(topic, self._partitions, admin=admin) if from_now else {}
+        self._reached = {partition: ends.get(partition, 0) for partition in self._partitions}
         self._consumer = Consumer(
             endpoints.kafka_config(client_id="cflight-observe")
             | {
@@ -125,21 +140,20 @@ class TopicLog:
                 "fetch.wait.max.ms": 50,
             }
         )
-        self._consumer.assign([TopicPartition(topic, partition, 0) for partition in partitions])
-        self._partitions = partitions
+        self._consumer.assign([TopicPartition(topic, partition, start) for partition, start in self._reached.items()])
 
-    def catch_up(self) -> None:
-        """Read up to what is committed now.
+    def catch_up(self) -> Iterator[Record]:
+        """Yield what is committed now and was not yielded yet.
 
         Raises:
             ReadError: the brokers do not answer.
         """
         ends = ends_of(self.topic, self._partitions, admin=self._admin)
         deadline = time.monotonic() + _CALL_SECONDS
-        while any(self._reached.get(partition, 0) < end for partition, end in ends.items()):
+        while any(self._reached[partition] < end for partition, end in ends.items()):
             for record in self.poll(timeout=0.2):
-                self.records.append(record)
                 deadline = time.monotonic() + _CALL_SECONDS
+                yield record
             if time.monotonic() > deadline:
                 raise ReadError(f"nothing more came for {_CALL_SECONDS:.0f} s before the end", where=self.topic)
 
@@ -167,7 +181,7 @@ class TopicLog:
             self._pending.popleft()
             if error.code() == KafkaError._PARTITION_EOF:  # pyright: ignore[reportPrivateUsage]
                 # The end may be behind control records, which are not handed out.
-                self._reached[partition] = max(offset, self._reached.get(partition, 0))
+                self._reached[partition] = max(offset, self._reached[partition])
             elif error.fatal():
                 raise ReadError(error.str(), where=self.topic)
 
