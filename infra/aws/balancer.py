@@ -9,8 +9,6 @@ import pulumi
 from pulumi_aws import autoscaling, lb
 from pulumi_kubernetes.core.v1 import Service, ServicePortArgs, ServiceSpecArgs
 
-from infra.kubernetes.network import Peer, network_policy
-
 if TYPE_CHECKING:
     from infra.aws.cluster import Cluster
     from infra.aws.network import Network
@@ -124,16 +122,6 @@ class Balancer(pulumi.ComponentResource):
             ),
             # Nothing stands behind it before the pods: waiting for them here would wait for ever.
             opts=place.options(parent=self),
-        )
-        # Nodes pass connections on with addresses of their own.
-        network_policy(
-            f"{name}-from-nodes",
-            place=place,
-            labels=place.selector(name),
-            ingress=[Peer(addresses=[network.cidr], ports=[args.pod_port])],
-            egress=[],
-            parent=self,
-            component=name,
         )
         self.host = made.dns_name
         self.ready: list[pulumi.Resource] = [listener, *attached, nodes]

@@ -35,6 +35,8 @@ class Buckets(pulumi.ComponentResource):
         self._stack = stack
         self._keys = keys
         self._log_bucket: s3.Bucket | None = None
+        # S3 checks that it may write there when a bucket's log is switched on.
+        self._logs_ready: list[pulumi.Resource] = []
         if stack.aws.buckets.access_logs:
             self._log_bucket = self._logs()
         self.register_outputs({})
@@ -72,7 +74,7 @@ class Buckets(pulumi.ComponentResource):
                 bucket=made.bucket,
                 target_bucket=self._log_bucket.bucket,
                 target_prefix=f"{role}/",
-                opts=stack.opts(self),
+                opts=stack.opts(self, depends_on=self._logs_ready),
             )
         self._policy(role, made, [])
         return made
@@ -97,17 +99,12 @@ class Buckets(pulumi.ComponentResource):
             "access-logs", bucket=made.bucket, rules=self._lifecycle(expires=True), opts=stack.opts(self)
         )
         arn = f"arn:{stack.partition}:s3:::"
-        self._policy(
-            "access-logs",
-            made,
-            [
-                access_logs(
-                    arn + bucket_name("access-logs", stack=stack),
-                    account=stack.account,
-                    sources=[f"{arn}*-{stack.name}-{stack.account}"],
-                )
-            ],
+        allowed = access_logs(
+            arn + bucket_name("access-logs", stack=stack),
+            account=stack.account,
+            sources=[f"{arn}*-{stack.name}-{stack.account}"],
         )
+        self._logs_ready.append(self._policy("access-logs", made, [allowed]))
         return made
 
     def _plain(self, role: str, *, name: str) -> s3.Bucket:
@@ -142,8 +139,8 @@ class Buckets(pulumi.ComponentResource):
         )
         return made
 
-    def _policy(self, role: str, bucket: s3.Bucket, statements: list[Statement]) -> None:
-        s3.BucketPolicy(
+    def _policy(self, role: str, bucket: s3.Bucket, statements: list[Statement]) -> s3.BucketPolicy:
+        return s3.BucketPolicy(
             role,
             bucket=bucket.bucket,
             policy=bucket.arn.apply(lambda arn: json.dumps(document(*tls_only(arn), *statements))),

@@ -57,7 +57,8 @@ class Cluster(pulumi.ComponentResource):
         self.kubernetes = kubernetes.Provider(
             "eks",
             kubeconfig=pulumi.Output.json_dumps(self._kubeconfig()),
-            enable_server_side_apply=True,
+            # What an earlier stack has left on purpose is taken over.
+            upsert_existing_objects=stack.settings.keep_data,
             opts=pulumi.ResourceOptions(parent=self, depends_on=self._ready),
         )
         self.register_outputs({"name": self.name})
@@ -312,6 +313,8 @@ class Cluster(pulumi.ComponentResource):
             name,
             cluster_name=self.name,
             addon_name=name,
+            # The components declare who may talk to whom; without this, nobody would enforce it.
+            configuration_values=json.dumps({"enableNetworkPolicy": "true"}) if name == "vpc-cni" else None,
             resolve_conflicts_on_create="OVERWRITE",
             resolve_conflicts_on_update="PRESERVE",
             tags=self._stack.tags(name),

@@ -12,6 +12,7 @@ from infra.aws.balancer import Balancer, BalancerArgs
 from infra.kubernetes import registry as component
 from infra.kubernetes.access import HttpAccess
 from infra.kubernetes.network import Peer
+from infra.kubernetes.observability import scrapers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,6 +90,11 @@ def run(
             memory=stack.settings.registry.memory,
             replicas=stack.settings.kubernetes.registry_replicas,
             clients=clients,
+            # The load balancer's connections come with addresses of the nodes.
+            scrapers=[
+                Peer(addresses=[network.cidr], ports=[component.PORT]),
+                *scrapers(place, ports=[component.PORT]),
+            ],
         ),
         after=after,
     )

@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING
 from infra.aws.balancer import Balancer, BalancerArgs
 from infra.aws.network import HTTPS, Party
 from infra.aws.policies import kafka_client
+from infra.kubernetes.access import SecretKey
+from infra.kubernetes.network import Peer
+from infra.kubernetes.observability import scrapers
 from infra.kubernetes.services import StreamService, StreamServiceArgs
 
 if TYPE_CHECKING:
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from infra.contract import Service
     from infra.kubernetes.access import HttpAccess, KafkaAccess
     from infra.kubernetes.place import Place
+    from infra.kubernetes.scaling import Scaling
 
 _NODE_PORT = 30880
 _HTTP = 80
@@ -35,11 +39,13 @@ _HTTP = 80
 def run(
     service: Service,
     *,
+    network: Network,
     cluster: Cluster,
     kafka: Kafka,
     access: KafkaAccess,
     registry: HttpAccess,
     place: Place,
+    scaling: Scaling | None,
     image: pulumi.Input[str],
     after: Sequence[pulumi.Resource],
 ) -> StreamService:
@@ -47,11 +53,13 @@ def run(
 
     Args:
         service: the service.
+        network: the stack's network.
         cluster: the EKS cluster, which gives it its role.
         kafka: the brokers.
         access: how it reaches them.
         registry: how it reaches the registry.
         place: where it runs.
+        scaling: how its replicas follow the load; None: they do not.
         image: the services' image.
         after: what must be there before.
     """
@@ -73,10 +81,19 @@ def run(
         ),
     )
     limited = {"MAX_MESSAGE_BYTES": str(kafka.message_bytes), **service.environment}
+    balancers = [Peer(addresses=[network.cidr], ports=[service.http_port])]
     return StreamService(
         place=place,
         args=StreamServiceArgs(
-            service=replace(service, environment=limited), kafka=access, registry=registry, image=image
+            service=replace(service, environment=limited),
+            kafka=access,
+            registry=registry,
+            scaling=scaling,
+            image=image,
+            existing_secrets=_existing_secrets(service, place=place),
+            # Nodes pass connections on with addresses of their own.
+            clients=balancers,
+            scrapers=scrapers(place, ports=[service.http_port]),
         ),
         after=[*role, *after],
     )
@@ -111,3 +128,13 @@ def entrance(stack: Stack, service: Service, *, network: Network, cluster: Clust
     for number, cidr in enumerate(settings.cidrs or [network.cidr]):
         network.allow(Party(name=f"clients-{number}", cidr=cidr), balancer.party, ports=[port], why="batches")
     return balancer
+
+
+def _existing_secrets(service: Service, *, place: Place) -> dict[str, SecretKey]:
+    found: dict[str, SecretKey] = {}
+    for where, source in place.settings.existing_secrets.items():
+        name, _, variable = where.partition(".")
+        secret, _, key = source.partition("/")
+        if name == service.name:
+            found[variable] = SecretKey(secret=secret, key=key)
+    return found

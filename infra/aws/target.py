@@ -18,15 +18,18 @@ from infra.aws.images import Images
 from infra.aws.kafka import IAM_PORT, SCRAM_PORT, Kafka
 from infra.aws.keys import Keys
 from infra.aws.network import Network
-from infra.aws.registration import NAME as TOPICS_JOB
 from infra.aws.registration import Registration, register
 from infra.aws.stack import Stack
 from infra.errors import SettingsError
 from infra.kubernetes import acls
 from infra.kubernetes.access import KafkaAccess, SecretKey
+from infra.kubernetes.ksql import NAME as KSQL
 from infra.kubernetes.network import Peer
+from infra.kubernetes.observability import observe
 from infra.kubernetes.place import Place
+from infra.kubernetes.registration import STATEMENTS, schema_job, schema_job_name, statements_job
 from infra.kubernetes.registry import storage_topics
+from infra.kubernetes.scaling import Scaling, most_replicas
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,7 +41,6 @@ if TYPE_CHECKING:
     from infra.settings import StackSettings
 
 # Where the pod identity agent of a node gives pods the keys of their role.
-SCHEMAS_JOB, STATEMENTS_JOB = "schemas", "statements"
 _IDENTITY_AGENT = Peer(addresses=["169.254.170.23/32"], ports=[80])
 
 
@@ -95,6 +97,7 @@ class AwsPlatform(contract.Platform):
         self._image = self._images.services
         self._prepare(pipeline)
         super().deploy(pipeline)
+        observe(pipeline, place=self._place, after=[self._topics])
 
     def bucket(self, bucket: contract.Bucket) -> pulumi.Resource:
         """Declare a bucket."""
@@ -109,22 +112,38 @@ class AwsPlatform(contract.Platform):
         return self._topics
 
     def schema(self, schema: contract.Schema, *, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
-        """Declare the job that registers schemas."""
-        raise NotImplementedError
+        """Declare the job that registers a schema."""
+        return schema_job(
+            schema,
+            place=self._place,
+            registry=self._registry.access,
+            after=[*self._registry.ready, *after],
+            image=self._image,
+        )
 
     def statements(self, statements: contract.Statements, *, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
-        """Declare the job that brings ksqlDB's statements there."""
-        raise NotImplementedError
+        """Declare the job that brings ksqlDB to what the statements say."""
+        if self._ksql is None:
+            self._ksql = self._ksql_server()
+        return statements_job(
+            statements,
+            place=self._place,
+            ksql=self._ksql.access,
+            after=[self._ksql.ready, *after],
+            image=self._image,
+        )
 
     def service(self, service: contract.Service, *, after: Sequence[pulumi.Resource]) -> pulumi.Resource:
         """Declare a service's deployment and role, and a load balancer if clients outside call it."""
         made = services.run(
             service,
+            network=self._network,
             cluster=self._cluster,
             kafka=self._kafka,
             access=self._iam_access(),
             registry=self._registry.access,
             place=self._place,
+            scaling=self._scaling(service),
             image=self._image,
             after=[*after, *self._registry.ready],
         )
@@ -199,15 +218,16 @@ class AwsPlatform(contract.Platform):
         )
         self._registry = self._make_registry(pipeline)
         self._ksql: KsqlServer | None = None
-        if pipeline.statements:
-            self._ksql = ksql.run(
-                self._stack,
-                place=self._place,
-                kafka=self._scram_access(ksql.USER),
-                registry=self._registry.access,
-                clients=[STATEMENTS_JOB],
-                after=[self._topics, *self._registry.ready],
-            )
+
+    def _ksql_server(self) -> KsqlServer:
+        return ksql.run(
+            self._stack,
+            place=self._place,
+            kafka=self._scram_access(ksql.USER),
+            registry=self._registry.access,
+            clients=[STATEMENTS],
+            after=[self._topics, *self._registry.ready],
+        )
 
     def _make_registry(self, pipeline: contract.Pipeline) -> registry.Registry:
         url = self._stack.aws.registry_url
@@ -220,8 +240,30 @@ class AwsPlatform(contract.Platform):
             place=self._place,
             kafka=self._scram_access(registry.USER),
             connect=self._connect,
-            clients=[SCHEMAS_JOB, "ksql", *(service.name for service in pipeline.services if service.schemas)],
+            clients=[
+                *(schema_job_name(schema) for schema in pipeline.schemas),
+                *(service.name for service in pipeline.services if service.schemas),
+                *([KSQL] if pipeline.statements else []),
+            ],
             after=[self._topics],
+        )
+
+    def _scaling(self, service: contract.Service) -> Scaling | None:
+        scaling = self._stack.settings.kubernetes.autoscaling
+        if scaling.kind == "none":
+            return None
+        if scaling.kind == "keda":
+            raise SettingsError(
+                "KEDA would have to log in to Kafka as a user of its own",
+                where="cflight:kubernetes.autoscaling.kind",
+                remedy="Set it to hpa or none on AWS.",
+            )
+        partitions = self._stack.settings.topics.partitions
+        return Scaling(
+            kind=scaling.kind,
+            most=most_replicas(service, partitions=partitions, limit=scaling.max_replicas),
+            lag=scaling.lag,
+            cpu_percent=scaling.cpu_percent,
         )
 
     def _iam_access(self) -> KafkaAccess:

@@ -77,7 +77,8 @@ class _Mocks(mocks.Mocks):
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         inputs = cast("dict[str, Any]", args.inputs)
-        return f"{args.name}-id", {**inputs, **self._outputs(args.typ, args.name, inputs)}
+        made = self._outputs(args.typ, args.name, inputs)
+        return made.get("id", f"{args.name}-id"), {**inputs, **made}
 
     def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
         return self._outputs(args.token, "", cast("dict[str, Any]", args.args)), []
