@@ -95,6 +95,8 @@ _EQUALITY: Final = frozenset(
     }
 )
 _NO_KEY: Final = (None,) * 256
+# Columns, names and numbers: sources whose evaluation raises nothing.
+_CANNOT_FAIL: Final = re.compile(r"\w+(\[\d+\])?|-\d+")
 """The columns of a null key."""
 _MAGIC_TIMES: Final = frozenset({"ROWTIME", *WINDOW_BOUNDS})
 
@@ -480,21 +482,20 @@ class Compiler:
         if converted:
             return Code(self.constant(value), target, nullable=value is None)
         if isinstance(expression, ast.CreateArray) and isinstance(target, SqlArray):
-            items = ", ".join(self._as_type(item, target.element).source for item in expression.items)
-            return Code(f"[{items}]", target, nullable=False)
+            items = self._each([self._as_type(item, target.element) for item in expression.items])
+            return Code(items, target, nullable=False)
         if isinstance(expression, ast.CreateMap) and isinstance(target, SqlMap):
-            entries = ", ".join(
-                f"{self._as_type(key, target.key).source}: {self._as_type(item, target.value).source}"
-                for key, item in expression.entries
-            )
-            return Code(f"{{{entries}}}", target, nullable=False)
+            keys = self._each([self._as_type(key, target.key) for key, _ in expression.entries])
+            items = self._each([self._as_type(item, target.value) for _, item in expression.entries])
+            return Code(f"dict(zip({keys}, {items}))", target, nullable=False)
         if isinstance(expression, ast.CreateStruct) and isinstance(target, SqlStruct):
             by_name = dict(expression.fields)
-            fields = ", ".join(
-                f"{name!r}: {self._as_type(by_name[name], kind).source if name in by_name else 'None'}"
-                for name, kind in target.fields
+            missing = Code("None", NULL)
+            fields = self._each(
+                [self._as_type(by_name[name], kind) if name in by_name else missing for name, kind in target.fields]
             )
-            return Code(f"{{{fields}}}", target, nullable=False)
+            names = tuple(name for name, _ in target.fields)
+            return Code(f"dict(zip({names!r}, {fields}))", target, nullable=False)
         return self.cast(self.translate(expression), target)
 
     @translate.register
@@ -519,7 +520,7 @@ class Compiler:
                 if values.implicitly_castable(target, sql_type):
                     target = sql_type
                 elif not values.implicitly_castable(sql_type, target):
-                    raise _case_mismatch(expression, branches, types, target, sql_type, branch)
+                    raise _case_mismatch(expression, branches, target, sql_type, branch)
         source = "None" if expression.default is None else self._as_type(expression.default, target).source
         for when in reversed(expression.whens):
             source = f"({self._as_type(when.result, target).source} if {self.translate(when.condition).source} else {source})"
@@ -578,8 +579,8 @@ class Compiler:
                 "Cannot construct an array with all NULL elements (see https://github.com/"
                 "confluentinc/ksql/issues/4239). As a workaround, you may cast a NULL value to the desired type."
             )
-        items = ", ".join(self._as_type(item, element).source for item in expression.items)
-        return Code(f"[{items}]", SqlArray(element), nullable=False)
+        items = self._each([self._as_type(item, element) for item in expression.items])
+        return Code(items, SqlArray(element), nullable=False)
 
     @translate.register
     def _(self, expression: ast.CreateMap) -> Code:
@@ -602,14 +603,16 @@ class Compiler:
     @translate.register
     def _(self, expression: ast.CreateStruct) -> Code:
         codes = [(name, self.translate(value)) for name, value in expression.fields]
-        source = ", ".join(f"{name!r}: {code.source}" for name, code in codes)
-        source = "{" + source + "}"
-        if any(code.nullable for _, code in codes):
-            # One field that fails leaves the others as they are.
-            parts = ", ".join(f"{name!r}: (lambda: {code.source})" for name, code in codes if ":=" not in code.source)
-            if len(codes) == parts.count("(lambda: ") and codes:
-                source = f"{self.constant(_struct_of, 'struct')}({{{parts}}})"
+        values_source = self._each([code for _, code in codes])
+        source = f"dict(zip({tuple(name for name, _ in codes)!r}, {values_source}))" if codes else "{}"
         return Code(source, SqlStruct(tuple((name, code.type) for name, code in codes)), nullable=False)
+
+    def _each(self, codes: Sequence[Code]) -> str:
+        """A list of values, of which one that fails is null and leaves the others as they are."""
+        if all(_CANNOT_FAIL.fullmatch(code.source) for code in codes):
+            return "[" + ", ".join(code.source for code in codes) + "]"
+        parts = ", ".join(f"lambda: {code.source}" for code in codes)
+        return f"{self.constant(_values_of, 'each')}([{parts}])"
 
     @translate.register
     def _(self, expression: ast.LambdaVariable) -> Code:
@@ -700,20 +703,19 @@ def _variable(name: str) -> str:
     return "x_" + re.sub(r"\W", "_", name)
 
 
-def _struct_of(fields: dict[str, Callable[[], Any]]) -> dict[str, Any]:
-    out: dict[str, Any] = {}
-    for name, compute in fields.items():
+def _values_of(parts: Sequence[Callable[[], Any]]) -> list[Any]:
+    out: list[Any] = []
+    for compute in parts:
         try:
-            out[name] = compute()
+            out.append(compute())
         except Exception:  # noqa: BLE001 - an expression that fails is null, whatever it raised
-            out[name] = None
+            out.append(None)
     return out
 
 
 def _case_mismatch(
     expression: ast.SearchedCase,
     branches: Sequence[ast.Expression],
-    types: Sequence[SqlType],
     target: SqlType,
     sql_type: SqlType,
     branch: ast.Expression,
@@ -724,11 +726,10 @@ def _case_mismatch(
             f"THEN type: {target}.\nDEFAULT type: {sql_type}."
         )
     when = expression.whens[list(branches).index(branch)]
-    first = expression.whens[0]
     return StatementError(
         "Invalid Case expression. Type for all 'THEN' clauses should be the same.\n"
         f"THEN expression 'WHEN {format_expression(when.condition)} THEN {format_expression(when.result)}' has type: "
-        f"{sql_type}.\nPrevious THEN expression(s) type: {target} ({format_expression(first.result)}).{len(types) * ''}"
+        f"{sql_type}.\nPrevious THEN expression(s) type: {target}."
     )
 
 

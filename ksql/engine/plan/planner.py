@@ -444,6 +444,7 @@ class _QueryPlanner:
         if len(node.keys) == 1 and _is_key(node, expression):
             return node
         step = node.step
+        _check_not_windowed(step)
         sql_type = self._type(expression, step)
         name = expression.name if isinstance(expression, ast.ColumnRef) else self._synthetic
         _check_key_type(name, sql_type)
@@ -578,8 +579,6 @@ class _QueryPlanner:
             raise StatementError(
                 "Invalid result type. PARTITION BY is only supported on STREAMs: the source is a TABLE."
             )
-        if step.window is not None:
-            raise Unsupported("PARTITION BY on a windowed stream")
         if len(partition_by) == 1 and isinstance(partition_by[0], ast.NullLiteral):
             keys: list[ast.Expression] = []
         else:
@@ -590,6 +589,7 @@ class _QueryPlanner:
             and not node.synthetic
         ):
             return node
+        _check_not_windowed(step)
         key_columns: list[Column] = []
         for expression, original in zip(keys, partition_by, strict=False):
             sql_type = self._type(expression, step)
@@ -1149,6 +1149,14 @@ def _check_key_type(name: str, sql_type: SqlType) -> None:
             "Map keys, including types that contain maps, are not supported as they may lead to unexpected behavior due "
             f"to inconsistent serialization. Key column name: `{name}`. Column type: {sql_type}. "
             "See https://github.com/confluentinc/ksql/issues/6621 for more."
+        )
+
+
+def _check_not_windowed(step: Step) -> None:
+    if step.window is not None:
+        raise StatementError(
+            "Implicit repartitioning of windowed sources is not supported. "
+            "See https://github.com/confluentinc/ksql/issues/4385."
         )
 
 

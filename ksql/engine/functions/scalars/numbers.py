@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, ROUND_HALF_UP, Decimal
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from ksql.engine.expressions import values
@@ -57,8 +58,12 @@ def _cot(value: float) -> float:
 
 
 def _cbrt(value: float) -> float:
-    value = float(value)
-    return math.cbrt(value) if hasattr(math, "cbrt") else math.copysign(abs(value) ** (1 / 3), value)
+    """The double nearest to the cube root; the C library's may be the one beside it."""
+    root = math.cbrt(float(value))
+    if not math.isfinite(root):
+        return root
+    near = (root, math.nextafter(root, math.inf), math.nextafter(root, -math.inf))
+    return min(near, key=lambda candidate: abs(Fraction(candidate) ** 3 - Fraction(value)))
 
 
 def _power(base: float, exponent: float) -> float:

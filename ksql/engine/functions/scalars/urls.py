@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
-from urllib.parse import SplitResult, quote, unquote_plus, urlsplit
+from urllib.parse import SplitResult, quote, unquote, unquote_plus, urlsplit
 
 from ksql.engine.functions.registry import scalar, v
 
@@ -11,6 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _URL: Final = "URL"
+_CHARACTER: Final = re.compile(
+    r"(?:%[0-9A-Fa-f]{2}|[A-Za-z0-9_.!~*'();/?:@&=+$,#\[\]-]|[^\x00-\x20\x7f-\xa0\x22-\x7e])*"
+)
 
 
 def _encode(text: str) -> str:
@@ -18,9 +22,20 @@ def _encode(text: str) -> str:
     return quote(text, safe="*-._").replace("%20", "+").replace("~", "%7E")
 
 
+def _split(url: str) -> SplitResult:
+    """The parts of a URI of RFC 2396.
+
+    Raises:
+        ValueError: it has characters that must be escaped.
+    """
+    if not _CHARACTER.fullmatch(url):
+        raise ValueError(f"Illegal character in {url}")
+    return urlsplit(url)
+
+
 def _part(pick: Callable[[SplitResult], str | int | None]) -> Callable[[str], str | int | None]:
     def call(url: str) -> str | int | None:
-        return pick(urlsplit(url))
+        return pick(_split(url))
 
     return call
 
@@ -30,11 +45,11 @@ def _or_none(text: str | None) -> str | None:
 
 
 def _parameter(url: str, name: str) -> str | None:
-    query = urlsplit(url).query
+    query = _split(url).query
     for pair in query.split("&") if query else []:
-        key, separator, value = pair.partition("=")
-        if unquote_plus(key) == name:
-            return unquote_plus(value) if separator else ""
+        key, _, value = pair.partition("=")
+        if unquote(key) == name:
+            return unquote(value)
     return None
 
 
@@ -48,12 +63,12 @@ def _register() -> None:
         v("STRING input, STRING paramToFind", "STRING", _parameter),
     )
     for name, kind, pick in (
-        ("fragment", "STRING", lambda parts: _or_none(unquote_plus(parts.fragment))),
+        ("fragment", "STRING", lambda parts: _or_none(unquote(parts.fragment))),
         ("host", "STRING", lambda parts: _or_none(parts.hostname and _host(parts))),
-        ("path", "STRING", lambda parts: parts.path),
+        ("path", "STRING", lambda parts: unquote(parts.path)),
         ("port", "INT", lambda parts: parts.port),
         ("protocol", "STRING", lambda parts: _or_none(parts.scheme)),
-        ("query", "STRING", lambda parts: _or_none(unquote_plus(parts.query))),
+        ("query", "STRING", lambda parts: _or_none(unquote(parts.query))),
     ):
         scalar(f"url_extract_{name}", _URL, f"The {name} of a URL.", v("STRING input", kind, _part(pick)))
 
