@@ -4,6 +4,9 @@ The wire format is a zero byte, the schema's id as four bytes (big endian) and t
 ``{"$b64": …}``, ``{"$decimal": …}`` and ``{"$iso": …}`` stand for bytes, decimals, and dates or times.
 """
 
+# fastavro is only partly annotated.
+# pyright: reportUnknownMemberType=false
+
 from __future__ import annotations
 
 import base64

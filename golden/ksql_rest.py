@@ -6,6 +6,10 @@ what is named after them, the ids of queries, wall-clock times, schema ids, stat
 lists that have none. Numbers are compared as they were written, so ``1.0E20`` is not ``1e20``.
 """
 
+# confluent-kafka's types are only partly annotated and not re-exported.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportPrivateImportUsage=false
+
 from __future__ import annotations
 
 import base64
@@ -37,7 +41,8 @@ if TYPE_CHECKING:
 
 _UNORDERED = frozenset({
     "streams", "tables", "queries", "topics", "properties", "sourceDescriptions", "queryDescriptions", "readQueries",
-    "writeQueries", "tasksMetadata", "defaultProperties", "overwrittenProperties", "functions", "variables", "sourceConstraints",
+    "writeQueries", "tasksMetadata", "defaultProperties", "overwrittenProperties", "functions", "variables",
+    "sourceConstraints",
 })  # fmt: skip
 _STATISTICS = frozenset({
     "statistics", "clusterStatistics", "clusterErrorStats", "lastStatsTimestamp", "queryOffsetSummaries",
@@ -95,6 +100,7 @@ class Replay:
     renamed: dict[str, str] = field(default_factory=dict[str, str])
     _open: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
     _admin: AdminClient = field(init=False)
+    _listening: list[Iterator[str]] = field(default_factory=list["Iterator[str]"])
 
     def run(self) -> None:
         """Do every step in order.
@@ -176,7 +182,7 @@ class Replay:
     def _request(self, step: dict[str, Any]) -> _Answer:
         body = step.get("request_body")
         if isinstance(body, dict):
-            body = dict(body)  # pyright: ignore[reportUnknownArgumentType,reportUnknownVariableType]
+            body = dict(body)
             number = body.get("commandSequenceNumber")
             if isinstance(number, int) and number > 0:
                 body["commandSequenceNumber"] = number + self.shift
@@ -351,8 +357,8 @@ class Replay:
         response = self._open.enter_context(client.stream("POST", "/query-stream", json=body, headers=headers))
         lines = response.iter_lines()
         text = next(lines)
-        # The connection is closed with its iterator.
-        self._open.callback(lines.close)
+        # The connection is closed with its iterator, which must therefore live on.
+        self._listening.append(lines)
         recorded = json.dumps(step["header"])
         problem = difference(recorded, text, shift=self.shift)
         if problem is not None:
@@ -424,12 +430,12 @@ class _Rules:
 
     def canonical(self, value: Any, *, recorded: bool, name: str = "") -> Any:
         if isinstance(value, dict):
-            return self._object(value, recorded=recorded)  # pyright: ignore[reportUnknownArgumentType]
+            return self._object(value, recorded=recorded)
         if isinstance(value, list):
             entries = [
                 self.canonical(entry, recorded=recorded, name=name)
-                for entry in value  # pyright: ignore[reportUnknownVariableType]
-                if not (isinstance(entry, dict) and entry.get("name") == _REGISTRY_TOPIC)  # pyright: ignore[reportUnknownMemberType]
+                for entry in value
+                if not (isinstance(entry, dict) and entry.get("name") == _REGISTRY_TOPIC)
             ]
             return (
                 sorted(entries, key=lambda entry: json.dumps(entry, sort_keys=True)) if name in _UNORDERED else entries
@@ -460,19 +466,16 @@ def _plain(text: str) -> str:
 
 def _first_difference(wanted: Any, found: Any, *, path: str, trimmed: bool) -> str | None:
     if isinstance(wanted, dict) and isinstance(found, dict):
-        if wanted.keys() != found.keys():  # pyright: ignore[reportUnknownMemberType]
-            return f"{path} has {sorted(found)}, recorded {sorted(wanted)}"  # pyright: ignore[reportUnknownArgumentType]
-        pairs: Iterator[tuple[str, Any, Any]] = (
-            (f"{path}.{name}", wanted[name], found[name])
-            for name in wanted  # pyright: ignore[reportUnknownVariableType]
-        )
+        if wanted.keys() != found.keys():
+            return f"{path} has {sorted(found)}, recorded {sorted(wanted)}"
+        pairs: Iterator[tuple[str, Any, Any]] = ((f"{path}.{name}", wanted[name], found[name]) for name in wanted)
     elif isinstance(wanted, list) and isinstance(found, list):
-        if trimmed and len(found) > len(wanted):  # pyright: ignore[reportUnknownArgumentType]
-            missing = [entry for entry in wanted if entry not in found]  # pyright: ignore[reportUnknownVariableType]
+        if trimmed and len(found) > len(wanted):
+            missing = [entry for entry in wanted if entry not in found]
             return f"{path} lacks {missing}" if missing else None
-        if len(wanted) != len(found):  # pyright: ignore[reportUnknownArgumentType]
+        if len(wanted) != len(found):
             return f"{path} is {_short(found)}, recorded {_short(wanted)}"
-        pairs = ((f"{path}[{index}]", *pair) for index, pair in enumerate(zip(wanted, found, strict=True)))  # pyright: ignore[reportUnknownArgumentType,reportUnknownVariableType]
+        pairs = ((f"{path}[{index}]", *pair) for index, pair in enumerate(zip(wanted, found, strict=True)))
     else:
         return None if wanted == found else f"{path} is {_short(found)}\n recorded {_short(wanted)}"
     for where, one, other in pairs:
@@ -508,7 +511,7 @@ def _only_reads(step: dict[str, Any]) -> bool:
     body = step.get("request_body")
     if not isinstance(body, dict):
         return False
-    text = str(body.get("ksql", "")).lstrip().upper()  # pyright: ignore[reportUnknownMemberType,reportUnknownArgumentType]
+    text = str(body.get("ksql", "")).lstrip().upper()
     return text.startswith(("SHOW", "LIST", "DESCRIBE", "EXPLAIN")) and text.count(";") == 1
 
 

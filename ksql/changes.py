@@ -1,14 +1,15 @@
 """What it takes to get from one statement to another, and whether a server still has what a statement made.
 
-ksqlDB keeps statements in a form of its own: names qualified, aliases and settings added. So texts of a server are compared
-by their syntax trees, where parentheses, units and spellings are gone, and what only the server's text says does not count.
+ksqlDB keeps statements in a form of its own: names qualified, aliases and settings added. So texts of a server are
+compared by their syntax trees, where parentheses, units and spellings are gone, and what only the server's text says
+does not count.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, is_dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ksql.engine.sql import ast
 from ksql.engine.sql.parser import parse_one
@@ -49,8 +50,8 @@ class Change:
 def classify(old: Statement, new: Statement, *, from_server: bool = False) -> Change:
     """Say how to get from one statement to another of the same name.
 
-    ksqlDB's CREATE OR REPLACE takes appended columns, and changed expressions and conditions of queries that only filter
-    and project a stream.
+    ksqlDB's CREATE OR REPLACE takes appended columns, and changed expressions and conditions of queries that only
+    filter and project a stream.
 
     Args:
         old: as it was carried out.
@@ -63,6 +64,10 @@ def classify(old: Statement, new: Statement, *, from_server: bool = False) -> Ch
         return Change(action=Action.REPLACE, reason=f"a {_what(old)} becomes a {_what(new)}")
     if new.kind in {Kind.TYPE, Kind.INSERT}:
         return Change(action=Action.REPLACE, reason=f"ksqlDB cannot change a {_what(new)} in place")
+    return _judged(old, new, from_server=from_server)
+
+
+def _judged(old: Statement, new: Statement, *, from_server: bool) -> Change:
     try:
         before, after = parse_one(old.text), parse_one(new.text)
     except KsqlError:
@@ -157,18 +162,20 @@ def _same(wanted: Any, found: Any) -> bool:
         return _same_column(wanted, found)
     if type(wanted) is not type(found):
         return _same_number(wanted, found)
-    if isinstance(wanted, ast.CreateSource) and _infers(wanted):
-        columns = {element.name for element in wanted.elements}
-        found_elements = tuple(element for element in found.elements if element.name in columns)
-        return _same_fields(wanted, found, skip=_FLAGS | {"elements"}) and _same(wanted.elements, found_elements)
     if isinstance(wanted, tuple):
-        return len(wanted) == len(found) and all(map(_same, wanted, found))
-    if is_dataclass(wanted):
-        return _same_fields(wanted, found, skip=_FLAGS)
-    return bool(wanted == found)
+        pairs = zip(cast("tuple[Any, ...]", wanted), cast("tuple[Any, ...]", found), strict=False)
+        return len(found) == len(cast("tuple[Any, ...]", wanted)) and all(_same(one, other) for one, other in pairs)
+    return _same_fields(wanted, found) if is_dataclass(wanted) else bool(wanted == found)
 
 
-def _same_fields(wanted: Any, found: Any, *, skip: frozenset[str]) -> bool:
+def _same_fields(wanted: Any, found: Any) -> bool:
+    skip = _FLAGS
+    if isinstance(wanted, ast.CreateSource) and _infers(wanted):
+        # The server's text has the columns that it took from the registry.
+        columns = {element.name for element in wanted.elements}
+        if not _same(wanted.elements, tuple(element for element in found.elements if element.name in columns)):
+            return False
+        skip = _FLAGS | {"elements"}
     for entry in fields(wanted):
         if not entry.compare or entry.name in skip:
             continue

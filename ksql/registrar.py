@@ -299,8 +299,8 @@ def query_ids(client: KsqlClient, statement: Statement) -> list[str]:
 def check(client: KsqlClient, statements: Sequence[Statement]) -> RefusedError | None:
     """Let the server check statements together, without carrying them out.
 
-    A server checks a request as a whole before it does anything. So the statements are sent with one more that cannot be
-    carried out: if that is the one which is refused, the others are good.
+    A server checks a request as a whole before it does anything. So the statements are sent with one more that cannot
+    be carried out: if that is the one which is refused, the others are good.
 
     Args:
         client: of the server.
@@ -317,7 +317,7 @@ def check(client: KsqlClient, statements: Sequence[Statement]) -> RefusedError |
         or_replace(entry) if entry.name in known and entry.kind is not Kind.INSERT else entry.text
         for entry in statements
     ]
-    request = "\n".join([*texts, f"CREATE STREAM {name} AS SELECT * FROM {name}_SOURCE EMIT CHANGES;"])
+    request = "\n".join([*texts, f"CREATE STREAM {name} AS SELECT * FROM {name}_SOURCE EMIT CHANGES;"])  # noqa: S608 - made up here
     properties = {key: value for statement in statements for key, value in statement.properties.items()}
     try:
         client.execute(request, properties=properties)
@@ -359,7 +359,7 @@ def _relocated(error: RefusedError, texts: Sequence[str], statements: Sequence[S
     for text, statement in zip(texts, statements, strict=True):
         if line < start + text.count("\n") + 1:
             shift = statement.line - start
-            message = _LINE.sub(lambda found: f"{found[1]}{int(found[2]) + shift}", error.message)
+            message = _LINE.sub(lambda found, shift=shift: f"{found[1]}{int(found[2]) + shift}", error.message)
             return RefusedError(message, code=error.code, statement=statement.text)
         start += text.count("\n") + 1
     return error

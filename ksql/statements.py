@@ -6,6 +6,7 @@ The text is only cut into tokens here, not parsed: a real ksqlDB may understand 
 from __future__ import annotations
 
 import hashlib
+import itertools
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -306,7 +307,7 @@ def _with_query_id(tokens: list[Token], query_id: str) -> str:
 def _sources(tokens: Sequence[Token]) -> frozenset[str]:
     return frozenset(
         following.value
-        for token, following in zip(tokens, tokens[1:], strict=False)
+        for token, following in itertools.pairwise(tokens)
         if (_is(token, "FROM") or _is(token, "JOIN")) and following.kind in {TokenKind.WORD, TokenKind.QUOTED}
     )
 

@@ -54,8 +54,8 @@ class Statement(pulumi.CustomResource):
         server_url: the ksqlDB server.
         statement: its text.
         properties: the settings that it is carried out with.
-        sources: the texts of the statements whose results it reads, by name, in order; when one of them must be replaced, so
-            must this.
+        sources: the texts of the statements whose results it reads, by name, in order; when one of them must be
+            replaced, so must this.
         delete_topic: whether deleting the statement deletes the topic of its query as well.
         where: file and line, for messages.
         username: for basic authentication; empty where the server asks for none.

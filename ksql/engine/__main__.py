@@ -7,7 +7,7 @@ import logging
 import signal
 import sys
 
-from hypercorn.asyncio import serve
+from hypercorn.asyncio import serve  # pyright: ignore[reportUnknownVariableType]
 from hypercorn.config import Config
 from pydantic import ValidationError
 

@@ -22,7 +22,7 @@ from ksql.client import KsqlClient, RefusedError
 from ksql.testing import EngineProcess
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
     from pathlib import Path
 
 pytestmark = pytest.mark.integration
@@ -51,7 +51,7 @@ def broker() -> Iterator[Broker]:
 
 
 @contextmanager
-def engine_of(broker: Broker, folder: Path, *, service: str, **settings: str) -> Iterator[EngineProcess]:
+def engine_of(broker: Broker, folder: Path, *, service: str, **settings: str) -> Generator[EngineProcess]:
     folder.mkdir(exist_ok=True)
     engine = EngineProcess(
         bootstrap_servers=broker.bootstrap_servers,
@@ -135,7 +135,7 @@ def test_killed_again_and_again_nothing_is_lost_or_doubled(broker: Broker, tmp_p
             places = Counter(record["PLACE"] for record in load)
             eventually(lambda: dict(pulled(client, "SELECT * FROM PER_PLACE;")), dict(places))
             for place, count in places.items():
-                assert pulled(client, f"SELECT N FROM PER_PLACE WHERE PLACE='{place}';") == [[count]]
+                assert pulled(client, f"SELECT N FROM PER_PLACE WHERE PLACE='{place}';") == [[count]]  # noqa: S608
 
             def copies() -> dict[int, int]:
                 found = Counter(
@@ -160,7 +160,9 @@ def test_killed_again_and_again_nothing_is_lost_or_doubled(broker: Broker, tmp_p
             more = rows(1000, start=len(load))
             send(broker, "rows", more)
             eventually(lambda: table(client), expected(load + more))
-            client.execute("DROP TABLE PER_KEY; DROP TABLE PER_PLACE; DROP STREAM COPIES; DROP STREAM ROWS_IN DELETE TOPIC;")
+            client.execute(
+                "DROP TABLE PER_KEY; DROP TABLE PER_PLACE; DROP STREAM COPIES; DROP STREAM ROWS_IN DELETE TOPIC;"
+            )
 
 
 def test_statements_survive_and_internal_topics_go_with_their_query(broker: Broker, tmp_path: Path) -> None:
@@ -224,11 +226,10 @@ def test_a_push_query_follows_and_ends_with_its_client(broker: Broker, tmp_path:
             lines = response.iter_lines()
             query_id = json.loads(next(lines))["queryId"]
             for number in range(3):
-                client.execute(f"INSERT INTO P VALUES ('k{number}', {number});")
+                client.execute(f"INSERT INTO P VALUES ('k{number}', {number});")  # noqa: S608
                 assert json.loads(next(lines)) == [f"k{number}", number * 2]
             shown = client.execute("SHOW QUERIES;")[0]["queries"]
             assert [query["id"] for query in shown] == [query_id]
-            lines.close()
         eventually(lambda: client.execute("SHOW QUERIES;")[0]["queries"], [])
         client.execute("DROP STREAM P DELETE TOPIC;")
 
@@ -241,8 +242,10 @@ def test_joins_find_what_was_written_before_on_every_partition(broker: Broker, t
             "CREATE STREAM CLICKS (K VARCHAR KEY, UID VARCHAR, N INT)"
             " WITH (KAFKA_TOPIC='join.clicks', PARTITIONS=3, VALUE_FORMAT='JSON');"
         )
-        people = [{"K": f"u{number}", "NAME": f"Name {number}"} for number in range(20)]
-        clicks = [{"K": f"c{number % 7}", "UID": f"u{number % 25}", "N": number} for number in range(200)]
+        people: list[dict[str, Any]] = [{"K": f"u{number}", "NAME": f"Name {number}"} for number in range(20)]
+        clicks: list[dict[str, Any]] = [
+            {"K": f"c{number % 7}", "UID": f"u{number % 25}", "N": number} for number in range(200)
+        ]
         send(broker, "join.users", people)
         send(broker, "join.clicks", clicks)
         client.execute(

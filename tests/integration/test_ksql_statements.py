@@ -1,4 +1,4 @@
-"""Statements of a folder on a server: applied, changed, spoilt by hand and restored, by the registrar and the resource."""
+"""Statements of a folder on a server: applied, changed, spoilt by hand, restored; by the registrar and the resource."""
 
 from __future__ import annotations
 

@@ -295,7 +295,8 @@ class Answers:
         if statement.query_id is not None:
             query = session.catalog.queries.get(statement.query_id)
             if query is None:
-                message = f"Query with id:{statement.query_id} does not exist, use SHOW QUERIES to view the full set of queries."
+                message = f"Query with id:{statement.query_id} does not exist,"
+                message += " use SHOW QUERIES to view the full set of queries."
                 raise bad_statement(message, statement=statement.text)
             return entity("queryDescription", statement.text, queryDescription=self.query_description(query))
         inner = statement.statement

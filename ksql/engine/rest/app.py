@@ -93,7 +93,7 @@ class Application:
             await self._answer(request, reply)
         except RestError as error:
             await reply.json(error.body(), status=error.status, typed=error.typed)
-        except Exception as error:  # the outermost handler: whatever happens, the client gets an answer
+        except Exception as error:  # noqa: BLE001 - the outermost handler: whatever happens, the client gets an answer
             _log.exception("%s %s failed", request.method, request.path)
             body = {
                 "@type": "generic_error",

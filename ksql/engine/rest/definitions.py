@@ -117,17 +117,17 @@ class Definitions:
                 kind = "table" if statement.is_table else "stream"
                 message = f"Cannot add {kind} `{statement.name}`: A {kind} with the same name already exists."
                 return entity("warning_entity", statement.text, message=message)
-        if isinstance(statement, ast.CreateSource):
-            return self._create(statement, session)
-        if isinstance(statement, ast.CreateAsSelect):
-            return self._create_as(statement, session)
-        if isinstance(statement, ast.InsertInto):
-            return self._insert(statement, session)
-        if isinstance(statement, ast.DropSource):
-            return self._drop(statement, session)
-        if isinstance(statement, ast.ManageQuery):
-            return self._manage(statement, session)
-        return self._other(statement, session)
+        preparations: dict[type[ast.Statement], Callable[[Any, Session], Definition | Entity]] = {
+            ast.CreateSource: self._create,
+            ast.CreateAsSelect: self._create_as,
+            ast.InsertInto: self._insert,
+            ast.DropSource: self._drop,
+            ast.ManageQuery: self._manage,
+            ast.CreateType: self._type,
+            ast.DropType: self._type,
+            ast.AlterSource: self._alter,
+        }
+        return preparations[type(statement)](statement, session)
 
     # --- carrying out ---
 
@@ -171,8 +171,8 @@ class Definitions:
         properties = Properties(dict(statement.properties))
         if "VALUE_FORMAT" not in properties.values and "FORMAT" not in properties.values:
             raise bad_statement(
-                "Statement is missing the 'VALUE_FORMAT' property from the WITH clause. Either provide one or set a default"
-                " via the 'ksql.persistence.default.format.value' config.",
+                "Statement is missing the 'VALUE_FORMAT' property from the WITH clause. Either provide one or set a"
+                " default via the 'ksql.persistence.default.format.value' config.",
                 statement=statement.text,
             )
         if "KEY_FORMAT" not in properties.values and "FORMAT" not in properties.values:
@@ -209,8 +209,8 @@ class Definitions:
         if there is None and partitions is None:
             example = format_statement(_with(statement, PARTITIONS=ast.IntegerLiteral(2)))
             raise bad_request(
-                f"Topic '{name}' does not exist. If you want to create a new topic for the stream/table please re-run the"
-                " statement providing the required 'PARTITIONS' configuration in the WITH clause (and optionally"
+                f"Topic '{name}' does not exist. If you want to create a new topic for the stream/table please re-run"
+                " the statement providing the required 'PARTITIONS' configuration in the WITH clause (and optionally"
                 f" 'REPLICAS'). For example: {example}"
             )
         if there is not None and partitions is None:
@@ -246,8 +246,8 @@ class Definitions:
         raise server_error(
             f"A Kafka topic with the name '{topic.name}' already exists, with different partition/replica/retention"
             f" configuration than required. KSQL expects {topic.partitions} partitions (topic has {there}),"
-            f" {topic.replicas} replication factor (topic has {replicas}), and {topic.settings['retention.ms']} retention"
-            f" (topic has {settings['retention.ms']}).",
+            f" {topic.replicas} replication factor (topic has {replicas}), and {topic.settings['retention.ms']}"
+            f" retention (topic has {settings['retention.ms']}).",
             statement=statement.text,
         )
 
@@ -444,48 +444,53 @@ class Definitions:
         )
         return Definition(command=command, text=statement.text, change=change)
 
-    def _other(self, statement: ast.Statement, session: Session) -> Definition | Entity:
-        metastore = session.catalog.metastore
-        text = format_statement(statement)
-        try:
-            if isinstance(statement, ast.CreateType):
-                if statement.name in metastore.types:
-                    message = (
-                        f"Cannot register custom type '{statement.name}' since it is already registered with type: "
-                    )
-                    message += str(metastore.types[statement.name])
-                    if statement.if_not_exists:
-                        return entity("warning_entity", statement.text, message=message)
-                    raise StatementError(message)
-                named = self.engine.planning.type(statement, metastore)
-                command_id, change = f"type/{statement.name}/create", _put_type(statement.name, named)
-            elif isinstance(statement, ast.DropType):
-                if statement.name not in metastore.types and not statement.if_exists:
-                    raise StatementError(f"Type {statement.name} does not exist.")
-                command_id, change = f"type/{statement.name}/drop", _put_type(statement.name, None)
-            elif isinstance(statement, ast.AlterSource):
-                altered = self.engine.planning.alter(statement, metastore)
-                kind = "table" if statement.is_table else "stream"
-                command_id = f"{kind}/`{statement.name}`/alter"
+    def _type(self, statement: ast.CreateType | ast.DropType, session: Session) -> Definition | Entity:
+        types = session.catalog.metastore.types
+        known = types.get(statement.name)
+        named = None
+        if isinstance(statement, ast.CreateType):
+            if known is not None:
+                message = (
+                    f"Cannot register custom type '{statement.name}' since it is already registered with type: {known}"
+                )
+                if statement.if_not_exists:
+                    return entity("warning_entity", statement.text, message=message)
+                raise bad_statement(message, statement=statement.text)
+            try:
+                named = self.engine.planning.type(statement, session.catalog.metastore)
+            except KsqlError as error:
+                raise refused(error, text=statement.text) from error
+        elif known is None and not statement.if_exists:
+            raise bad_statement(f"Type {statement.name} does not exist.", statement=statement.text)
 
-                def change(sandbox: Session) -> None:
-                    sandbox.catalog.metastore.put(altered)
+        def change(sandbox: Session) -> None:
+            if named is None:
+                sandbox.catalog.metastore.types.pop(statement.name, None)
             else:
-                raise StatementError(f"{type(statement).__name__} changes nothing")
+                sandbox.catalog.metastore.types[statement.name] = named
+
+        action = "create" if named is not None else "drop"
+        return _command(statement, session, f"type/{statement.name}/{action}", change)
+
+    def _alter(self, statement: ast.AlterSource, session: Session) -> Definition:
+        try:
+            altered = self.engine.planning.alter(statement, session.catalog.metastore)
         except KsqlError as error:
             raise refused(error, text=statement.text) from error
-        command = Command(id=command_id, statement=text, properties=session.properties)
-        return Definition(command=command, text=text, change=change)
+        kind = "table" if statement.is_table else "stream"
+
+        def change(sandbox: Session) -> None:
+            sandbox.catalog.metastore.put(altered)
+
+        return _command(statement, session, f"{kind}/`{statement.name}`/alter", change)
 
 
-def _put_type(name: str, named: Any) -> Callable[[Session], None]:
-    def change(sandbox: Session) -> None:
-        if named is None:
-            sandbox.catalog.metastore.types.pop(name, None)
-        else:
-            sandbox.catalog.metastore.types[name] = named
-
-    return change
+def _command(
+    statement: ast.Statement, session: Session, command_id: str, change: Callable[[Session], None]
+) -> Definition:
+    text = format_statement(statement)
+    command = Command(id=command_id, statement=text, properties=session.properties)
+    return Definition(command=command, text=text, change=change)
 
 
 def _apply(found: Definition, session: Session) -> None:

@@ -1,7 +1,7 @@
 """EXPLAIN: the plan and the topology of a query, as ksqlDB would show them.
 
 The processors of the topology are those that Kafka Streams would run: their names and numbers follow from the order in
-which ksqlDB's planner adds them. The embedded engine has fewer steps; it shows what a real server would do with the query.
+which ksqlDB's planner adds them. The embedded engine has fewer steps; it shows what a real server would do.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _PSEUDO = ("ROWTIME BIGINT", "ROWPARTITION INTEGER", "ROWOFFSET BIGINT")
 _BOUNDS = ("WINDOWSTART BIGINT", "WINDOWEND BIGINT")
+_NAMES: dict[type[Step], str] = {PartitionByStep: "PARTITION_BY", FlatMapStep: "FLAT_MAP", JoinStep: "JOIN"}
 
 
 # --- the execution plan ---
@@ -62,7 +63,7 @@ def _plan_lines(planned: PlannedQuery) -> Iterator[tuple[str, list[str], str]]:
         elif isinstance(step, ProjectStep):
             yield "PROJECT", _columns(step, transient=not planned.sink), step.context
         else:
-            name = {PartitionByStep: "PARTITION_BY", FlatMapStep: "FLAT_MAP", JoinStep: "JOIN"}.get(type(step), "STEP")
+            name = _NAMES.get(type(step), "STEP")
             yield name, _columns(step), step.context
         step = below
 

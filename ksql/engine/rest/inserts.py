@@ -1,5 +1,9 @@
 """Rows that clients insert: INSERT INTO ... VALUES and /inserts-stream."""
 
+# JSON of clients may be anything, and confluent-kafka's types are only partly annotated.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportPrivateImportUsage=false
+
 from __future__ import annotations
 
 import json
@@ -167,7 +171,7 @@ def _missing_key(row: Mapping[str, Any], source: Source) -> list[str]:
     return [column.name for column in source.schema.key if row.get(column.name) is None]
 
 
-def _fits(given: SqlType, wanted: SqlType) -> bool:
+def _fits(given: SqlType, wanted: SqlType) -> bool:  # noqa: PLR0911 - one a kind of type
     if given in {NULL, wanted} or implicitly_castable(given, wanted):
         return True
     if given == STRING and wanted.base in _TEMPORAL:
@@ -206,8 +210,8 @@ class Inserts:
             lines: JSON objects.
 
         Returns:
-            What to answer, and whether more may come. After a row that cannot be inserted nothing more is taken, and the rows
-            before it that arrived with it are not acknowledged, though they were inserted.
+            What to answer, and whether more may come. After a row that cannot be inserted nothing more is taken, and
+            the rows before it that arrived with it are not acknowledged, though they were inserted.
         """
         answers: list[dict[str, Any]] = []
         for line in lines:
@@ -228,7 +232,7 @@ class Inserts:
             given = None
         if not isinstance(given, dict):
             raise bad_request("Invalid JSON in inserts stream")
-        by_name = {_name(str(name)): value for name, value in given.items()}  # pyright: ignore[reportUnknownVariableType,reportUnknownArgumentType]
+        by_name = {_name(str(name)): value for name, value in given.items()}
         missing = _missing_key(by_name, self._source)
         if missing:
             raise bad_request(f"Key field must be specified: {missing[0]}")
@@ -260,11 +264,11 @@ def from_json(value: Any, sql_type: SqlType) -> Any:
     if value is None:
         return None
     if isinstance(sql_type, SqlArray) and isinstance(value, list):
-        return [from_json(item, sql_type.element) for item in value]  # pyright: ignore[reportUnknownVariableType]
+        return [from_json(item, sql_type.element) for item in value]
     if isinstance(sql_type, SqlMap) and isinstance(value, dict):
-        return {str(key): from_json(item, sql_type.value) for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType,reportUnknownArgumentType]
+        return {str(key): from_json(item, sql_type.value) for key, item in value.items()}
     if isinstance(sql_type, SqlStruct) and isinstance(value, dict):
-        by_name = {_name(str(key)): item for key, item in value.items()}  # pyright: ignore[reportUnknownVariableType,reportUnknownArgumentType]
+        by_name = {_name(str(key)): item for key, item in value.items()}
         return {name: from_json(by_name.get(name), field) for name, field in sql_type.fields}
     given = _json_type(value)
     if given is None or not (_fits(given, sql_type) or (given == BIGINT and sql_type == INTEGER)):

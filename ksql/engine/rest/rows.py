@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ksql.engine.rest.exchange import DELIMITED, JSON, KSQL_JSON
+from ksql.engine.rest.exchange import JSON, KSQL_JSON
 from ksql.engine.sql.formatter import format_double
 from ksql.engine.types import SqlArray, SqlMap, SqlStruct
 
@@ -24,8 +24,6 @@ _EPOCH = datetime.date(1970, 1, 1)
 
 class RowFormat(Protocol):
     """How a stream of rows is written."""
-
-    content_type: str
 
     def header(self, query_id: str) -> str:
         """What comes before the first row."""
@@ -48,7 +46,7 @@ def row_format(content_type: str, columns: Sequence[Column], *, push: bool) -> R
     """Return the way to write rows.
 
     Args:
-        content_type: one of DELIMITED, JSON and KSQL_JSON.
+        content_type: JSON for arrays, KSQL_JSON for objects, any other for lines.
         columns: of the rows.
         push: whether the query is a push query; those do not tell which columns are the key.
     """
@@ -76,7 +74,6 @@ class _RowWriter:
 class _Objects:
     writer: _RowWriter
     schema: str
-    content_type: str = KSQL_JSON
 
     def header(self, query_id: str) -> str:
         return "[" + _json({"header": {"queryId": query_id, "schema": self.schema}})
@@ -96,7 +93,6 @@ class _Objects:
 class _Arrays:
     writer: _RowWriter
     head: dict[str, list[str]]
-    content_type: str = JSON
 
     def header(self, query_id: str) -> str:
         return "[" + _json({"queryId": query_id, **self.head})
@@ -115,7 +111,6 @@ class _Arrays:
 class _Lines:
     writer: _RowWriter
     head: dict[str, list[str]]
-    content_type: str = DELIMITED
 
     def header(self, query_id: str) -> str:
         return _json({"queryId": query_id, **self.head}) + "\n"

@@ -120,7 +120,7 @@ class Service:
     def execute(self, request: dict[str, Any]) -> list[Entity]:
         """Carry out the statements of a request: all are checked first, and none is carried out if one is wrong."""
         text = str(request.get("ksql") or "")
-        variables = {str(name): str(value) for name, value in (request.get("sessionVariables") or {}).items()}
+        variables = _variables(request)
         self._await_command(request)
         overrides = dict(request.get("streamsProperties") or {})
         properties = check_overrides(overrides, statement=lambda: _first(text, variables))
@@ -143,7 +143,7 @@ class Service:
             if isinstance(statement, ast.DefineVariable) and statement.value is not None:
                 defined[statement.name] = statement.value
 
-    def _statement(self, statement: ast.Statement, session: Session) -> Entity:
+    def _statement(self, statement: ast.Statement, session: Session) -> Entity:  # noqa: PLR0911 - one a kind
         if isinstance(statement, self._definitions.kinds):
             try:
                 return self._definitions.carry_out(statement, session)
@@ -174,7 +174,8 @@ class Service:
             return self._define(statement, session)
         if isinstance(statement, ast.QueryStatement | ast.PrintTopic):
             raise bad_statement(
-                "The following statement types should be issued to the websocket endpoint '/query':\n\t* PRINT\n\t* SELECT",
+                "The following statement types should be issued to the websocket endpoint '/query':"
+                "\n\t* PRINT\n\t* SELECT",
                 statement=statement.text,
                 code=40002,
             )
@@ -229,7 +230,7 @@ class Service:
         self._await_command(request)
         text = str(request.get("ksql" if "ksql" in request else "sql") or "")
         overrides = dict(request.get("streamsProperties" if "streamsProperties" in request else "properties") or {})
-        variables = {str(name): str(value) for name, value in (request.get("sessionVariables") or {}).items()}
+        variables = _variables(request)
         properties = check_overrides(overrides, statement=lambda: text)
         statement = self._query_statement(text, variables, legacy=legacy)
         try:
@@ -284,11 +285,7 @@ class Service:
         )
         planned = self.engine.planning.pull(query, self.engine.catalog.metastore)
         if runner is None or runner.topology.materialized is None:
-            raise KsqlError(
-                f"The `{source.name}` table isn't queryable. To derive a queryable table, you can do 'CREATE TABLE"
-                f" QUERYABLE_{source.name} AS SELECT * FROM {source.name}'. See https://cnfl.io/queries for more info.\n"
-                "Add EMIT CHANGES if you intended to issue a push query."
-            )
+            raise KsqlError(f"The query of the `{source.name}` table does not run: its state cannot be asked.")
         with runner.lock:
             rows = pull.rows(planned, runner.topology.materialized, runner.states, task_of=runner.task_of)
         stream = RowStream(query_id=f"query_{next(self._numbers)}", columns=planned.schema.columns, push=False)
@@ -321,11 +318,14 @@ class Service:
             earliest=reset == "earliest",
             limit=query.limit,
             bounded=bounded,
-            on_end=lambda: self.engine.transient.pop(query_id, None),
+            on_end=lambda: self._forget(query_id),
         )
         self.engine.transient[query_id] = transient
         transient.start()
         return stream
+
+    def _forget(self, query_id: str) -> None:
+        self.engine.transient.pop(query_id, None)
 
     def close_query(self, query_id: str) -> bool:
         """End a push query."""
@@ -348,6 +348,11 @@ class Service:
             error.typed = False
             raise
         return Inserts(source=source, writer=self._writer)
+
+
+def _variables(request: dict[str, Any]) -> dict[str, str]:
+    given: dict[str, Any] = request.get("sessionVariables") or {}
+    return {name: str(value) for name, value in given.items()}
 
 
 def _first(text: str, variables: dict[str, str]) -> str:

@@ -11,7 +11,7 @@ import io
 import pickle
 import struct
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from ksql.engine.formats.protocol import Row
@@ -52,7 +52,7 @@ def key_bytes(key: Row) -> bytes:
     return b"".join([_part(value) for value in key])
 
 
-def _part(value: Any) -> bytes:
+def _part(value: Any) -> bytes:  # noqa: PLR0911 - one a kind of value
     if value is None:
         return b"\0"
     if isinstance(value, str):
@@ -71,8 +71,9 @@ def _part(value: Any) -> bytes:
 def _ordered(value: Any) -> Any:
     # Equal maps and structs must give equal bytes, whatever the order of their entries.
     if isinstance(value, dict):
-        return sorted(((_ordered(key), _ordered(item)) for key, item in value.items()), key=repr)
-    return [_ordered(item) for item in value] if isinstance(value, list) else value
+        entries = cast("dict[Any, Any]", value).items()
+        return sorted(((_ordered(key), _ordered(item)) for key, item in entries), key=repr)
+    return [_ordered(item) for item in cast("list[Any]", value)] if isinstance(value, list) else value
 
 
 def window_bytes(window: Window) -> bytes:

@@ -5,15 +5,19 @@ query is named after the odd number before it, as in ksqlDB. The transactional i
 that starts with the same service id fences the one before.
 """
 
+# confluent-kafka's types are only partly annotated and not re-exported.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportPrivateImportUsage=false
+
 from __future__ import annotations
 
 import contextlib
 import json
 import threading
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from ksql.engine.runtime.topics import TopicExistsError
 from ksql.errors import ServerError
@@ -88,13 +92,14 @@ class CommandTopic:
                 message = consumer.poll(_SECONDS)
                 if message is None:
                     raise ServerError(f"no answer within {_SECONDS:.0f} s", where=f"topic {self.name}")
-                if message.error():
-                    if message.error().code() == -191:
+                error = message.error()
+                if error is not None:
+                    if error.code() == KafkaError._PARTITION_EOF:
                         return
-                    raise ServerError(str(message.error()), where=f"topic {self.name}")
+                    raise ServerError(str(error), where=f"topic {self.name}")
                 self._last = int(message.offset() or 0)
-                body = json.loads(message.value() or b"{}")
-                yield Command(**{**body, "number": self._last})
+                body: dict[str, Any] = json.loads(message.value() or b"{}")
+                yield Command(**body, number=self._last)
         finally:
             consumer.close()
 
@@ -117,7 +122,7 @@ class CommandTopic:
                     key=json.dumps(command.id),
                     value=json.dumps(body),
                     partition=0,
-                    on_delivery=lambda error, message: placed.append(message.offset()) if error is None else None,
+                    on_delivery=lambda error, message: placed.append(message.offset() or 0) if error is None else None,
                 )
                 self._producer.commit_transaction(_SECONDS)
             except KafkaException as error:
@@ -128,4 +133,4 @@ class CommandTopic:
                     self._producer.abort_transaction(_SECONDS)
                 raise ServerError(cause.str(), where=f"topic {self.name}") from error
             self._last = placed[0]
-            return Command(**{**body, "number": self._last})
+            return replace(command, number=self._last)

@@ -1,5 +1,9 @@
 """The records that a query reads, in the order in which its tasks are to see them."""
 
+# confluent-kafka's types are only partly annotated and not re-exported.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportPrivateImportUsage=false
+
 from __future__ import annotations
 
 from collections import deque
@@ -33,9 +37,9 @@ class _Input:
 class Inputs:
     """A consumer of all partitions of a query's topics.
 
-    A task that reads one topic sees its records as they come. A task that reads several sees the oldest first, and waits
-    for a topic that has more until its next record is there: so a join finds what was written before, however the records
-    arrive.
+    A task that reads one topic sees its records as they come. A task that reads several sees the oldest first, and
+    waits for a topic that has more until its next record is there: so a join finds what was written before, however the
+    records arrive.
 
     Args:
         settings: of a Kafka client.

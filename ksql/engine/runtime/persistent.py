@@ -1,5 +1,9 @@
 """A persistent query: reads, processes and writes in Kafka transactions, on a thread of its own."""
 
+# confluent-kafka's types are only partly annotated and not re-exported.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportPrivateImportUsage=false
+
 from __future__ import annotations
 
 import contextlib
@@ -16,6 +20,7 @@ from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from rocksdict import BlockBasedOptions, Cache, Options, Rdict, WriteBatch
 
 from cflight.errors import CflightError
+from ksql.engine.metastore import WindowType
 from ksql.engine.runtime.inputs import Inputs, Place
 from ksql.engine.runtime.partitioning import partition_of
 from ksql.engine.runtime.pipeline import Output, Pipeline
@@ -23,7 +28,7 @@ from ksql.engine.runtime.stores import Change, make_state
 from ksql.errors import FatalRecordError, RecordError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from ksql.engine.operators.protocol import Record
@@ -37,6 +42,11 @@ _SECONDS = 60.0
 # Without a cache nothing is gained by waiting, but a transaction for every record would be slow.
 _MIN_COMMIT_SECONDS = 0.05
 _RESTORE_BATCH = 5000
+# A broker may be away for so long before a transaction has to be done again; a successor does not wait for it.
+_TRANSACTION_MS = 300_000
+_MOST_FAILURES = 20
+_PAUSE_SECONDS = 0.1
+_LONGEST_PAUSE_SECONDS = 5.0
 _POSITIONS = b"\xff\xffpositions"
 
 
@@ -139,6 +149,9 @@ class PersistentQuery:
             topology, states=self.states, output=output, caching=caching, registry=planned.registry
         )
         self.task_of = planned.placement(self._tasks)
+        # Behind a key stand the start of its window, or of a session the end and the start.
+        session = planned.window is not None and planned.window.type is WindowType.SESSION
+        self._window_bytes = 16 if session else 8
         self._readers: dict[Place, list[tuple[SourceReader, Any]]] = {}
         for index, source in enumerate(topology.sources):
             for number in range(self._sources[source.topic]):
@@ -148,6 +161,7 @@ class PersistentQuery:
             {
                 **settings.kafka,
                 "transactional.id": self.group,
+                "transaction.timeout.ms": _TRANSACTION_MS,
                 "linger.ms": 5,
                 "partitioner": "murmur2_random",
                 "compression.type": "lz4",
@@ -164,6 +178,7 @@ class PersistentQuery:
         self._read: set[Place] = set()
         self._topic_ids: dict[str, str] = {}
         self._dirty = False
+        self._failures = 0
         self._paused = False
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=query_id, daemon=True)
@@ -217,7 +232,7 @@ class PersistentQuery:
         return QueryState.PAUSED if self._paused else QueryState.RUNNING
 
     def progress(self) -> dict[Place, tuple[int, int]]:
-        """Return for every partition that is read the offset of the last record and the committed offset; -1 for none."""
+        """Return the offset of the last record and the committed offset of every partition; -1 for none."""
         offsets = self._offsets | self._moved
         return {
             place: (offset - 1, self._offsets[place]) if place in self._read else (-1, -1)
@@ -243,7 +258,7 @@ class PersistentQuery:
             self._fail(error.args[0].str())
         except CflightError as error:
             self._fail(str(error))
-        except Exception as error:  # the thread's outermost handler: the query says what stopped it
+        except Exception as error:  # noqa: BLE001 - the thread's outermost handler: the query says what stopped it
             _log.exception("query %s stopped", self.query_id)
             self._fail(f"{type(error).__name__}: {error}")
         finally:
@@ -259,8 +274,9 @@ class PersistentQuery:
             for message in messages:
                 busy = True
                 self._process(message)
-                if self._pending >= self._settings.pending_entries:
-                    self._commit_or_roll_back()
+                if self._pending >= self._settings.pending_entries and not self._commit_or_roll_back():
+                    # What is left of these messages will be read again.
+                    return time.monotonic()
             elapsed = time.monotonic() - last_commit
             waiting = self._dirty or bool(self._moved)
             due = elapsed >= self._commit_seconds
@@ -305,15 +321,12 @@ class PersistentQuery:
             self._send(sink.topic, value=value, timestamp=timestamp)
         else:
             # The windows of a key lie together, so the window at the end of the bytes does not count.
-            plain = key if record.window is None else key[: -self._window_bytes(node)]
+            plain = key if record.window is None else key[: -self._window_bytes]
             place = partition_of(plain, count) if count > 1 else 0
             self._send(sink.topic, key=key, value=value, timestamp=timestamp, partition=place)
         self.counters.produced += 1
         self.counters.last_ms = int(time.time() * 1000)
         self._dirty = True
-
-    def _window_bytes(self, node: Node) -> int:
-        return getattr(node.sink, "window_bytes", 8)
 
     def _send(self, topic: str, **record: Any) -> None:
         while True:
@@ -335,15 +348,33 @@ class PersistentQuery:
     def _pending(self) -> int:
         return sum(state.pending for state in self.states) if self._database is not None else 0
 
-    def _commit_or_roll_back(self) -> None:
+    def _commit_or_roll_back(self) -> bool:
+        """Commit, and return whether that was possible; if not, everything since the last commit will be done again."""
         try:
             self._commit()
         except KafkaException as error:
-            if not error.args[0].txn_requires_abort():
+            self._failures += 1
+            if not error.args[0].txn_requires_abort() or self._failures > _MOST_FAILURES:
                 raise
             _log.warning("query %s repeats a transaction: %s", self.query_id, error.args[0].str())
             self._roll_back()
+            self._stopping.wait(min(_PAUSE_SECONDS * self._failures, _LONGEST_PAUSE_SECONDS))
+        else:
+            self._failures = 0
         self._producer.begin_transaction()
+        return not self._failures
+
+    def _insist(self, call: Callable[..., object], *arguments: object) -> None:
+        """Call the producer until Kafka answers; a broker that is away for some time is no reason to give up."""
+        while True:
+            try:
+                call(*arguments, _SECONDS)
+            except KafkaException as error:
+                if not error.args[0].retriable() or self._stopping.is_set():
+                    raise
+                _log.warning("query %s waits for Kafka: %s", self.query_id, error.args[0].str())
+            else:
+                return
 
     def _commit(self) -> None:
         self._pipeline.flush()
@@ -352,12 +383,10 @@ class PersistentQuery:
         for number, by_store in enumerate(changes):
             for name, entries in by_store.items():
                 self._log_changes(self._changelog(name), number, entries, ends)
-        self._producer.send_offsets_to_transaction(
-            [TopicPartition(topic, number, offset) for (topic, number), offset in self._moved.items()],
-            self._inputs.consumer.consumer_group_metadata(),
-            _SECONDS,
-        )
-        self._producer.commit_transaction(_SECONDS)
+        moved = [TopicPartition(topic, number, offset) for (topic, number), offset in self._moved.items()]
+        group = self._inputs.consumer.consumer_group_metadata()
+        self._insist(self._producer.send_offsets_to_transaction, moved, group)
+        self._insist(self._producer.commit_transaction)
         self._positions |= ends
         if self._database is not None:
             batch = WriteBatch(raw_mode=True)
@@ -379,7 +408,7 @@ class PersistentQuery:
             self._send(topic, key=change.key, value=change.value, partition=number, on_delivery=delivered)
 
     def _roll_back(self) -> None:
-        self._producer.abort_transaction(_SECONDS)
+        self._insist(self._producer.abort_transaction)
         self._pipeline.clear()
         for state in self.states:
             state.rollback()

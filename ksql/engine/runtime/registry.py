@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
-from typing import Any
+from http import HTTPStatus
+from typing import Any, cast
 from urllib.parse import quote
 
 import httpx
@@ -94,12 +95,13 @@ class Registry:
             answer = self._client.request(method, f"{self._url}{path}", json=body)
         except httpx.TransportError as error:
             raise ServerError(f"the schema registry does not answer: {error}", where=self._url) from error
-        if answer.status_code == httpx.codes.NOT_FOUND:
+        if answer.status_code == HTTPStatus.NOT_FOUND:
             return None
         if answer.is_error:
             raise ServerError(f"the schema registry refused {method} {path}: {answer.text}", where=self._url)
-        found = answer.json()
-        return found if isinstance(found, dict) else {}
+        found: Any = answer.json()
+        # Deleting answers with a list of versions.
+        return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
 
 
 def _same(one: str, other: str) -> bool:

@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import bisect
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
-
-from rocksdict import WriteBatch
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from ksql.engine.operators.protocol import StoreKind
 from ksql.engine.runtime.codec import WINDOW, dumps, key_bytes, loads, window_bytes
@@ -21,7 +19,7 @@ from ksql.engine.types import plain
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator, Sequence
 
-    from rocksdict import Rdict
+    from rocksdict import Rdict, WriteBatch
 
     from ksql.engine.formats.protocol import Row
     from ksql.engine.operators.protocol import StoreSpec, Window
@@ -85,7 +83,8 @@ class Disk:
             entries = sorted(entry for entry in self._memory.items() if entry[0] >= first)
             yield from (entry for entry in entries if entry[0].startswith(start))
             return
-        for key, value in self._database.items(from_key=self._prefix + first):
+        entries = cast("Iterator[tuple[bytes, bytes]]", self._database.items(from_key=self._prefix + first))
+        for key, value in entries:
             if not key.startswith(self._prefix + start):
                 return
             yield key[len(self._prefix) :], value
@@ -262,10 +261,12 @@ class WindowedStore:
             yield end, start, data[WINDOW.size :], key
 
     def _first_end(self) -> int:
-        if self._disk_end is None:
+        disk_end = self._disk_end
+        if disk_end is None:
             first = next(self._ends.items(), None)
-            self._disk_end = _FOREVER if first is None else WINDOW.unpack(first[0][: WINDOW.size])[0]
-        return min(self._disk_end, self._recent[0][0]) if self._recent else self._disk_end
+            disk_end = _FOREVER if first is None else int(WINDOW.unpack(first[0][: WINDOW.size])[0])
+            self._disk_end = disk_end
+        return min(disk_end, self._recent[0][0]) if self._recent else disk_end
 
     def _windows(self, key: Row) -> dict[Window, Any]:
         name = _name(key)

@@ -37,7 +37,7 @@ class RowStream:
         self._batches: list[Sequence[Row]] = []
         self._ended = False
         self._closed = threading.Event()
-        self._wake: Callable[[], None] | None = None
+        self._wake: Callable[[], object] | None = None
 
     @property
     def closed(self) -> bool:

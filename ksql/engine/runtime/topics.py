@@ -1,5 +1,9 @@
 """Topics, their settings and offsets, through Kafka's admin API."""
 
+# confluent-kafka's types are only partly annotated and not re-exported.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportPrivateImportUsage=false
+
 from __future__ import annotations
 
 import contextlib
@@ -7,7 +11,14 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import (
+    ConsumerGroupTopicPartitions,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec, ResourceType
 
 from ksql.errors import ServerError
@@ -103,8 +114,6 @@ class Topics:
 
     def ids(self, names: Iterable[str]) -> dict[str, str]:
         """Return the ids of topics; one that was deleted and made again has another."""
-        from confluent_kafka import TopicCollection
-
         wanted = list(names)
         if not wanted:
             return {}
@@ -115,7 +124,7 @@ class Topics:
         """Return the end (or the start) of every partition of topics, for readers of committed records."""
         known = self.all()
         spec = OffsetSpec.earliest() if earliest else OffsetSpec.latest()
-        wanted = {
+        wanted: dict[TopicPartition, Any] = {
             TopicPartition(name, number): spec
             for name in names
             if name in known
@@ -130,8 +139,6 @@ class Topics:
 
     def group_offsets(self, group: str) -> dict[tuple[str, int], int]:
         """Return a consumer group's committed offsets."""
-        from confluent_kafka import ConsumerGroupTopicPartitions
-
         (future,) = self._admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)]).values()
         places = future.result(_SECONDS).topic_partitions
         return {(place.topic, place.partition): place.offset for place in places if place.offset >= 0}

@@ -1,5 +1,9 @@
 """A query that ends with its client: a push query, or a pull query over a stream."""
 
+# confluent-kafka's types are only partly annotated and not re-exported.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportPrivateImportUsage=false
+
 from __future__ import annotations
 
 import logging
@@ -113,7 +117,7 @@ class TransientQuery:
             self.stream.end(failure=error.args[0].str())
         except CflightError as error:
             self.stream.end(failure=str(error))
-        except Exception as error:  # the thread's outermost handler: the client learns what stopped its query
+        except Exception as error:  # noqa: BLE001 - the thread's outermost handler: the client learns what stopped its query
             _log.exception("query %s stopped", self.stream.query_id)
             self.stream.end(failure=f"{type(error).__name__}: {error}")
         finally:

@@ -19,7 +19,7 @@ def source_upgrade_problem(before: Source, after: Source) -> str | None:
 
     Args:
         before: what is there.
-        after: what is to take its place: of the same kind and topic, with the same keys, and with columns only appended.
+        after: what is to take its place: of the same kind and topic, with the same keys, with columns only appended.
     """
     found: list[tuple[str, str, str, str]] = []
     if before.kind is not after.kind:
@@ -80,7 +80,8 @@ def _topic(source: Source) -> str:
         window = f"Optional[WindowInfo{{type={source.window.type}, size={size}}}]"
     return (
         f"KsqlTopic{{kafkaTopicName='{source.topic}', keyFormat=KeyFormat{{format={_format(source.key_format)},"
-        f" features=[], window={window}}}, valueFormat=ValueFormat{{format={_format(source.value_format)}, features=[]}}}}"
+        f" features=[], window={window}}},"
+        f" valueFormat=ValueFormat{{format={_format(source.value_format)}, features=[]}}}}"
     )
 
 

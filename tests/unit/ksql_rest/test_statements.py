@@ -6,7 +6,7 @@ import pytest
 
 from ksql.changes import classify, matches
 from ksql.errors import KsqlError
-from ksql.statements import Kind, read, read_folder, readers, single
+from ksql.statements import Kind, in_order, read, read_folder, readers, single
 
 STREAM = "CREATE STREAM S (K VARCHAR KEY, A INT) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='JSON');"
 
@@ -38,8 +38,6 @@ def test_types_come_before_what_uses_them_and_columns_are_no_dependency() -> Non
         "CREATE TYPE ADDRESS AS STRUCT<CITY VARCHAR>;"
     )
     folder = read(text)
-    from ksql.statements import in_order
-
     assert [statement.name for statement in in_order(folder)] == ["B", "ADDRESS", "A"]
 
 
@@ -56,8 +54,6 @@ def test_types_come_before_what_uses_them_and_columns_are_no_dependency() -> Non
     ],
 )
 def test_a_wrong_file_says_where(text: str, where: str, what: str) -> None:
-    from ksql.statements import in_order
-
     with pytest.raises(KsqlError) as caught:
         in_order(read(text, file="f.sql"))
     assert str(caught.value).startswith(where)
@@ -113,8 +109,8 @@ def test_changes_are_classified(old: str, new: str, action: str) -> None:
 
 
 SERVER = (
-    "CREATE STREAM X WITH (CLEANUP_POLICY='delete', KAFKA_TOPIC='X', PARTITIONS=1, REPLICAS=1, RETENTION_MS=604800000) AS "
-    "SELECT\n  S.K K,\n  (S.A + (S.B * 2)) KSQL_COL_0,\n  S.A N\nFROM S S\nWHERE (S.A > 1)\nEMIT CHANGES;"
+    "CREATE STREAM X WITH (CLEANUP_POLICY='delete', KAFKA_TOPIC='X', PARTITIONS=1, REPLICAS=1, RETENTION_MS=604800000) "
+    "AS SELECT\n  S.K K,\n  (S.A + (S.B * 2)) KSQL_COL_0,\n  S.A N\nFROM S S\nWHERE (S.A > 1)\nEMIT CHANGES;"
 )
 
 
@@ -136,14 +132,15 @@ def test_a_servers_text_is_recognised(text: str, *, same: bool) -> None:
 
 def test_inferred_columns_are_no_difference() -> None:
     wanted = single("CREATE STREAM R (K VARCHAR KEY) WITH (KAFKA_TOPIC='r', VALUE_FORMAT='AVRO');")
-    server = "CREATE STREAM R (K STRING KEY, A STRING, `b` DOUBLE) WITH (KAFKA_TOPIC='r', KEY_FORMAT='KAFKA', VALUE_FORMAT='AVRO');"
+    server = "CREATE STREAM R (K STRING KEY, A STRING, `b` DOUBLE) "
+    server += "WITH (KAFKA_TOPIC='r', KEY_FORMAT='KAFKA', VALUE_FORMAT='AVRO');"
     assert matches(wanted, server) is True
     assert matches(wanted, server.replace("'r'", "'q'")) is False
 
 
 def test_readers_of_readers_go_too() -> None:
     statements = read(
-        f"{STREAM} CREATE STREAM U AS SELECT * FROM S; CREATE TABLE T AS SELECT K, COUNT(*) FROM U GROUP BY K;"
+        f"{STREAM} CREATE STREAM U AS SELECT * FROM S; CREATE TABLE T AS SELECT K, COUNT(*) FROM U GROUP BY K;"  # noqa: S608 - KSQL, and ours
         "CREATE STREAM V AS SELECT * FROM W;"
     )
     assert [statement.name for statement in readers(["S"], statements)] == ["U", "T"]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -37,8 +38,6 @@ def test_state_comes_back_as_it_went(value: Any) -> None:
 
 
 def test_state_makes_nothing_but_sql_values() -> None:
-    import pickle
-
     with pytest.raises(pickle.UnpicklingError, match="may not hold"):
         loads(pickle.dumps(pytest.raises))
     assert loads(dumps(Decimal("1.50"))) == Decimal("1.50")
@@ -115,7 +114,7 @@ def test_a_table_is_read_through_its_buffer(host: Host) -> None:
     table.put(("c",), (3,))
     table.put(("a",), (9,))
     table.delete(("b",))
-    assert [entry for entry in table.scan()] == [(("a",), (9,)), (("c",), (3,))]
+    assert list(table.scan()) == [(("a",), (9,)), (("c",), (3,))]
     assert list(table.range(("b",), None)) == [(("c",), (3,))]
     assert table.get(("b",)) is None
     host.commit()
