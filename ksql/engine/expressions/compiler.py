@@ -13,7 +13,7 @@ from functools import singledispatchmethod
 from typing import TYPE_CHECKING, Any, Final
 
 from ksql.engine.expressions import temporal, values
-from ksql.engine.expressions.coercion import common_type, literal_value
+from ksql.engine.expressions.coercion import common_type, literal_value, wider
 from ksql.engine.functions.registry import (
     FunctionKind,
     Registry,
@@ -461,7 +461,7 @@ class Compiler:
     @translate.register
     def _(self, expression: ast.InList) -> Code:
         value = self.translate(expression.value)
-        target = self._common((expression.value, *expression.items), error_prefix="operator")
+        target = self._common((expression.value, *expression.items))
         item_sources = [self._as_type(item, target).source for item in expression.items]
         subject = self.cast(value, target)
         temporary = self._temporary()
@@ -470,7 +470,7 @@ class Compiler:
             f"(False if ({temporary} := {subject.source}) is None else {temporary} in {items})", BOOLEAN, nullable=False
         )
 
-    def _common(self, expressions: Sequence[ast.Expression], error_prefix: str = "") -> SqlType:
+    def _common(self, expressions: Sequence[ast.Expression]) -> SqlType:
         try:
             return common_type(expressions, [self.type_of(expression) for expression in expressions])
         except StatementError as error:
@@ -514,13 +514,10 @@ class Compiler:
             raise StatementError("Invalid Case expression. All case branches have NULL type")
         target = known[0]
         for branch, sql_type in zip(branches, types, strict=True):
-            if sql_type != NULL and sql_type != target:
-                if is_numeric(sql_type) and is_numeric(target) and isinstance(branch, _LITERALS):
-                    continue
-                if values.implicitly_castable(target, sql_type):
-                    target = sql_type
-                elif not values.implicitly_castable(sql_type, target):
-                    raise _case_mismatch(expression, branches, target, sql_type, branch)
+            joined = wider(target, sql_type)
+            if joined is None:
+                raise _case_mismatch(expression, branches, target, sql_type, branch)
+            target = joined
         source = "None" if expression.default is None else self._as_type(expression.default, target).source
         for when in reversed(expression.whens):
             source = f"({self._as_type(when.result, target).source} if {self.translate(when.condition).source} else {source})"
@@ -686,17 +683,6 @@ class Compiler:
             raise StatementError(f"The result type of {format_expression(expression)} is not known")
         name = self.constant(variant.make(types, returns), "f")
         return Code(f"{name}({', '.join(sources)})", returns)
-
-
-_LITERALS: Final = (
-    ast.IntegerLiteral,
-    ast.LongLiteral,
-    ast.DoubleLiteral,
-    ast.DecimalLiteral,
-    ast.StringLiteral,
-    ast.BooleanLiteral,
-    ast.NullLiteral,
-)
 
 
 def _variable(name: str) -> str:
