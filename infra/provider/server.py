@@ -133,16 +133,16 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         def read() -> Any:
             handler = _handler(request.urn)
             properties = _to_python(request.properties)
-            inputs = _to_python(request.inputs) or {
+            declared = _to_python(request.inputs) or {
                 name: value for name, value in properties.items() if name in handler.model.model_fields
             }
-            state = handler.read(request.id, inputs=handler.model.model_validate(inputs), outputs=properties)
+            inputs = handler.model.model_validate(declared)
+            state = handler.read(request.id, inputs=inputs, outputs=properties)
             if state is None:
                 return provider_pb2.ReadResponse()
+            found = declared | _drift(state.inputs, inputs=inputs)
             return provider_pb2.ReadResponse(
-                id=request.id,
-                inputs=_to_struct(state.inputs),
-                properties=_to_struct(state.inputs | state.outputs),
+                id=request.id, inputs=_to_struct(found), properties=_to_struct(found | state.outputs)
             )
 
         return self._answer(request, context, read)
@@ -251,6 +251,12 @@ def _check(handler: Handler[Any], news: Properties) -> list[Failure]:
             if not (item["type"] == "missing" and item["loc"][0] in unknown)
         ]
     return [] if unknown else list(handler.validate(inputs))
+
+
+def _drift(found: Properties, *, inputs: Inputs) -> Properties:
+    """Return what was found otherwise than declared; defaults that nobody has written down are no drift."""
+    expected = inputs.model_dump()
+    return {name: value for name, value in found.items() if value != expected.get(name)}
 
 
 def _has_unknown(value: Any) -> bool:

@@ -105,7 +105,7 @@ def fresh() -> Iterator[Machine]:
 
 
 def admin(machine: Machine) -> AdminClient:
-    return AdminClient({"bootstrap.servers": machine.json("outputs")["bootstrapServers"]})
+    return AdminClient({"bootstrap.servers": machine.json("outputs")["bootstrapServers"], "log_level": 0})
 
 
 def test_all_parts_run(machine: Machine) -> None:
@@ -162,8 +162,8 @@ def test_drift_is_seen_and_repaired(machine: Machine) -> None:
     assert planned.get("update", 0) >= 1
     machine.run("up")
     assert machine.changes("preview") == {}
-    assert contracts.INCOMING_DLQ in admin(machine).list_topics(timeout=10).topics
-    described = admin(machine).describe_configs([ConfigResource(ResourceType.TOPIC, contracts.PAYLOAD)])
+    assert contracts.INCOMING_DLQ in kafka.list_topics(timeout=10).topics
+    described = kafka.describe_configs([ConfigResource(ResourceType.TOPIC, contracts.PAYLOAD)])
     (configs,) = [future.result() for future in described.values()]
     assert configs["retention.ms"].value != "1000"
     registry = next(part for part in machine.json("status") if part["name"] == "registry")
