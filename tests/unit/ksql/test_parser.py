@@ -46,7 +46,7 @@ def test_printed_queries_mean_the_same(text: str) -> None:
 
 
 def test_names_are_upper_case_unless_quoted() -> None:
-    statement = parse_one("select aBc, `aBc`, S.\"d\" from s;")
+    statement = parse_one('select aBc, `aBc`, S."d" from s;')
     assert isinstance(statement, ast.QueryStatement)
     names = [
         item.expression.name
