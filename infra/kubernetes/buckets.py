@@ -119,7 +119,9 @@ class ObjectStore(pulumi.ComponentResource):
             secret_key=self._secret_key,
             keep_objects=self._place.keep_data,
             opts=pulumi.ResourceOptions(
-                parent=self, protect=self._place.protect, retain_on_delete=self._place.keep_data
+                parent=self,
+                protect=self._place.protect or None,
+                retain_on_delete=self._place.keep_data or self._place.protect or None,
             ),
         )
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from infra.kubernetes.access import HttpAccess, SecretKey
     from infra.kubernetes.place import Place
 
-CLUSTER = "cflight"
+CLUSTER = "sinks"
 COMPONENT = "connect"
 USER = "connect"
 GROUP = "connect"
@@ -36,6 +36,8 @@ FETCH_BYTES = MAX_MESSAGE_BYTES + HEADROOM_BYTES
 """What a task's consumer may hold: one message of the longest at least."""
 # The workers' pods, as Strimzi labels them.
 WORKERS = {"strimzi.io/cluster": CLUSTER, "strimzi.io/kind": "KafkaConnect"}
+# Strimzi's workers read their certificates over Kubernetes's API. Its address is known to the cluster alone.
+_API_SERVER = Peer(addresses=["0.0.0.0/0", "::/0"], ports=[443, 6443])
 _S3_FOLDER = "/mnt/s3"
 _READY_MINUTES = 20
 # An image is built before the first worker starts.
@@ -109,6 +111,7 @@ class Connect(pulumi.ComponentResource):
                     Peer(labels=WORKERS, ports=[REST_PORT]),
                     *args.registry.servers,
                     *args.s3.servers,
+                    _API_SERVER,
                 ],
                 parent=self,
             )

@@ -113,7 +113,7 @@ class Kafka(pulumi.ComponentResource):
             place=place,
             component=COMPONENT,
             minutes=_READY_MINUTES,
-            opts=place.options(parent=self, after=[*pools, *metrics, *after], holds_data=True, minutes=_READY_MINUTES),
+            opts=place.options(parent=self, after=[*pools, *metrics, *after], serves_data=True, minutes=_READY_MINUTES),
         )
         self.register_outputs({})
 
@@ -239,7 +239,7 @@ class Kafka(pulumi.ComponentResource):
             component=COMPONENT,
             cluster=CLUSTER,
             annotations={"strimzi.io/next-node-ids": f"[{first_id}-{first_id + _FIRST_CONTROLLER - 1}]"},
-            opts=place.options(parent=self, after=after, holds_data=True),
+            opts=place.options(parent=self, after=after, serves_data=True),
         )
 
     def _metrics(self) -> list[pulumi.Resource]:

@@ -95,6 +95,7 @@ class Place:
         after: Sequence[pulumi.Resource] = (),
         minutes: int | None = None,
         holds_data: bool = False,
+        serves_data: bool = False,
     ) -> pulumi.ResourceOptions:
         """Return the options of a resource here.
 
@@ -102,15 +103,17 @@ class Place:
             parent: the component that it belongs to.
             after: what must be there before it.
             minutes: how long to wait for it; the provider's own bound if not given.
-            holds_data: whether its deletion would delete data.
+            holds_data: whether its deletion would delete data: it stays where data is kept.
+            serves_data: whether data cannot be reached without it: it stays where it is protected.
         """
+        stays = (holds_data and self.keep_data) or ((holds_data or serves_data) and self.protect)
         return pulumi.ResourceOptions(
             parent=parent,
             provider=self.provider,
             depends_on=[*self.after, *after],
             custom_timeouts=pulumi.CustomTimeouts(create=f"{minutes}m", update=f"{minutes}m") if minutes else None,
-            protect=self.protect if holds_data else None,
-            retain_on_delete=self.keep_data if holds_data else None,
+            protect=True if self.protect and (holds_data or serves_data) else None,
+            retain_on_delete=True if stays else None,
         )
 
     def component_options(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import pulumi
 import pulumi_kubernetes
 from pulumi_kubernetes.core.v1 import Namespace
 from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
@@ -30,8 +31,6 @@ from infra.memory import format_memory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    import pulumi
 
     from infra.settings import StackSettings
 
@@ -110,6 +109,7 @@ class KubernetesPlatform(contract.Platform):
             after=[self._users[service.name], *after],
         )
         if service.public:
+            self._warn_of_open_door(service)
             entry(service, place=place, after=[declared.ready])
         return declared.ready
 
@@ -256,6 +256,14 @@ class KubernetesPlatform(contract.Platform):
                 *self._store.ready,
             ],
         )
+
+    def _warn_of_open_door(self, service: contract.Service) -> None:
+        secrets = {*service.secrets, *_existing_secrets(service, settings=self._settings)}
+        if self._settings.kubernetes.ingest.kind != "none" and "INGEST_TOKEN" not in secrets:
+            pulumi.log.warn(
+                f"{service.name} is open to everyone who reaches {self._settings.kubernetes.ingest.host}: set "
+                "`cflight:services.ingest.token`, or `cflight:kubernetes.existingSecrets` for `ingest.INGEST_TOKEN`."
+            )
 
     def _runs_ksql(self) -> bool:
         return bool(self._pipeline.statements) and self._settings.ksql.server != "external"

@@ -8,8 +8,9 @@ are mounted as files that `<NAME>_FILE` names, or, for programs that read no fil
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import pulumi
 from pulumi_kubernetes.apps.v1 import (
@@ -65,7 +66,7 @@ from infra.kubernetes.network import network_policy
 from infra.memory import format_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from infra.kubernetes.network import Peer
     from infra.kubernetes.place import Place
@@ -234,9 +235,7 @@ def declare_pods(
     template = PodTemplateSpecArgs(
         metadata=ObjectMetaArgs(
             labels={**place.labels(name), **workload.labels},
-            annotations={
-                CHECKSUM: _checksum(environment, workload.files, workload.secrets, dict(enumerate(workload.rolls_with)))
-            },
+            annotations={CHECKSUM: _checksum(environment, workload.files, workload.secrets, workload.rolls_with)},
         ),
         spec=PodSpecArgs(
             service_account_name=name,
@@ -454,11 +453,10 @@ def _volumes(workload: Workload, *, secrets: Mapping[str, SecretKey]) -> list[Vo
     return volumes
 
 
-def _checksum(*parts: Mapping[Any, pulumi.Input[str]]) -> pulumi.Output[str]:
+def _checksum(*parts: Mapping[str, pulumi.Input[str]] | Sequence[pulumi.Input[str]]) -> pulumi.Output[str]:
     def digest(text: str) -> str:
         return hashlib.sha256(text.encode()).hexdigest()
 
+    plain = [dict(part) if isinstance(part, Mapping) else list(part) for part in parts]
     # The digest of a secret is none: with it the whole template would be hidden in previews.
-    return pulumi.Output.unsecret(
-        pulumi.Output.json_dumps([dict(part) for part in parts], sort_keys=True).apply(digest)
-    )
+    return pulumi.Output.unsecret(pulumi.Output.json_dumps(plain, sort_keys=True).apply(digest))
