@@ -54,7 +54,6 @@ class Account:
         rows: rows that were enriched.
         rejects: what was dead-lettered of it.
         quote: its cheapest price in GBP, as the stack's engine found it; None if there is none.
-        quote_seen: when the quote was first seen in its topic, in seconds since the epoch.
         batch_objects: objects of the batches' bucket that hold it.
         quote_objects: objects of the quotes' bucket that hold quotes of it.
         missing: what has not come out yet.
@@ -66,7 +65,6 @@ class Account:
     rows: int = 0
     rejects: list[Reject] = field(default_factory=list[Reject])
     quote: float | None = None
-    quote_seen: float | None = None
     batch_objects: list[StoredObject] = field(default_factory=list[StoredObject])
     quote_objects: list[StoredObject] = field(default_factory=list[StoredObject])
     missing: list[str] = field(default_factory=list[str])
@@ -116,7 +114,6 @@ class _Trace:
     bundles: int = 0
     compressed: int = 0
     quotes: list[tuple[float | None, str | None]] = field(default_factory=list[tuple[float | None, str | None]])
-    quote_seen: float | None = None
     lines: list[tuple[StoredObject, list[str]]] = field(default_factory=list[tuple[StoredObject, list[str]]])
     stored_quotes: list[tuple[StoredObject, tuple[float | None, str | None]]] = field(
         default_factory=list[tuple[StoredObject, tuple[float | None, str | None]]]
@@ -136,7 +133,7 @@ class Ledger:
         self._whole = not from_now
         self._buckets = Buckets(endpoints)
         topics = Topics(endpoints)
-        # From the end of the pipeline to its beginning: what has come out then always has its source among what was read.
+        # From the pipeline's end to its beginning: so what has come out always has its source among what was read.
         self._handlers = {
             contracts.CHEAPEST: self._take_quote,
             contracts.COMPRESSED: self._take_compressed,
@@ -214,7 +211,6 @@ class Ledger:
             rows=len(trace.row_ids),
             rejects=[*refusals, *sorted(trace.rejects, key=lambda reject: reject.line or 0)],
             quote=trace.quotes[-1][0] if trace.quotes else None,
-            quote_seen=trace.quote_seen,
             batch_objects=[stored for stored, _ in trace.lines],
             quote_objects=[stored for stored, _ in trace.stored_quotes],
         )
@@ -274,7 +270,6 @@ class Ledger:
 
     def _take_quote(self, record: Record) -> None:
         trace = self._trace(record.key or "")
-        trace.quote_seen = trace.quote_seen or record.arrived
         trace.quotes.append((record.value["CHEAPEST_QUOTE"], record.value["UUID"]))
 
     def _take_object(self, stored: StoredObject) -> None:
