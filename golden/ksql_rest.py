@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import httpx
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec, ResourceType
 from rich.console import Console
 from rich.progress import Progress
 
@@ -230,6 +230,30 @@ class Replay:
             )
         if producer.flush(30) or failures:
             raise MismatchError(f"could not produce to {topic}: {failures}")
+        self._let_queries_read(
+            topic, partitions=max((record["partition"] for record in step["records"]), default=0) + 1
+        )
+
+    def _let_queries_read(self, topic: str, *, partitions: int) -> None:
+        """Wait for the queries that run: the recorded server had read what was produced before the next step."""
+        answer = httpx.post(f"{self.engine.url}/ksql", json={"ksql": "SHOW QUERIES;"}, timeout=60).json()
+        running = [query["id"] for query in answer[0]["queries"] if "RUNNING" in query["statusCount"]]
+        places = [TopicPartition(topic, number) for number in range(partitions)]
+        ends = self._ends(places)
+        deadline = time.monotonic() + _SETTLE_SECONDS
+        for query_id in running:
+            group = ConsumerGroupTopicPartitions(f"_confluent-ksql-golden_query_{query_id}", places)
+            while time.monotonic() < deadline:
+                (future,) = self._admin.list_consumer_group_offsets([group]).values()
+                found = {place.partition: place.offset for place in future.result(30).topic_partitions}
+                # A query that has no offset of the topic does not read it.
+                if all(offset < 0 or offset >= ends[number] for number, offset in found.items()):
+                    break
+                time.sleep(0.1)
+
+    def _ends(self, places: list[TopicPartition]) -> dict[int, int]:
+        wanted: dict[TopicPartition, Any] = dict.fromkeys(places, OffsetSpec.latest())
+        return {place.partition: future.result(30).offset for place, future in self._admin.list_offsets(wanted).items()}
 
     def _bytes(self, record: dict[str, Any], *, part: str, topic: str) -> bytes | None:
         avro = record.get("avro" if part == "value" else "key_avro")

@@ -45,6 +45,7 @@ _RESTORE_BATCH = 5000
 # A broker may be away for so long before a transaction has to be done again; a successor does not wait for it.
 _TRANSACTION_MS = 300_000
 _MOST_FAILURES = 20
+_LOOK_EVERY = 256
 _PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0
 _POSITIONS = b"\xff\xffpositions"
@@ -271,10 +272,12 @@ class PersistentQuery:
             self._stopping.wait(0.05)
         busy = False
         with self.lock:
-            for message in messages:
+            for count, message in enumerate(messages, 1):
                 busy = True
                 self._process(message)
-                if self._pending >= self._settings.pending_entries and not self._commit_or_roll_back():
+                # To look after every record would cost more than it saves.
+                full = not count % _LOOK_EVERY and self._pending >= self._settings.pending_entries
+                if full and not self._commit_or_roll_back():
                     # What is left of these messages will be read again.
                     return time.monotonic()
             elapsed = time.monotonic() - last_commit
@@ -289,7 +292,9 @@ class PersistentQuery:
 
     def _process(self, message: Any) -> None:
         place = (message.topic(), message.partition())
-        self._moved[place] = message.offset() + 1
+        offset = message.offset()
+        headers = message.headers()
+        self._moved[place] = offset + 1
         self._read.add(place)
         self.counters.consumed += 1
         for reader, push in self._readers[place]:
@@ -299,13 +304,13 @@ class PersistentQuery:
                     message.value(),
                     message.timestamp()[1],
                     place[1],
-                    message.offset(),
-                    tuple(message.headers() or ()),
+                    offset,
+                    () if headers is None else tuple(headers),
                 )
                 if record is not None:
                     push(record)
             except RecordError as error:
-                self._skip(f"{place[0]}[{place[1]}]@{message.offset()}", error)
+                self._skip(f"{place[0]}[{place[1]}]@{offset}", error)
 
     def _produce(self, record: Record, node: Node) -> None:
         sink = node.sink

@@ -81,7 +81,7 @@ class Topics:
         topic = NewTopic(name, partitions, replicas, config=dict(settings))
         (future,) = self._admin.create_topics([topic], request_timeout=_SECONDS).values()
         try:
-            future.result(_SECONDS)
+            _result(future)
         except KafkaException as error:
             cause: KafkaError = error.args[0]
             if cause.code() == KafkaError.TOPIC_ALREADY_EXISTS:
@@ -100,7 +100,7 @@ class Topics:
             return
         for future in self._admin.delete_topics(names, request_timeout=_SECONDS).values():
             with contextlib.suppress(KafkaException):
-                future.result(_SECONDS)
+                _result(future)
         deadline = time.monotonic() + _VISIBLE_SECONDS
         while set(names) & self.all().keys():
             if time.monotonic() > deadline:
@@ -110,7 +110,7 @@ class Topics:
     def settings(self, name: str) -> dict[str, str]:
         """Return a topic's settings."""
         (future,) = self._admin.describe_configs([ConfigResource(ResourceType.TOPIC, name)]).values()
-        return {key: entry.value for key, entry in future.result(_SECONDS).items()}
+        return {key: entry.value for key, entry in _result(future).items()}
 
     def ids(self, names: Iterable[str]) -> dict[str, str]:
         """Return the ids of topics; one that was deleted and made again has another."""
@@ -118,7 +118,7 @@ class Topics:
         if not wanted:
             return {}
         futures = self._admin.describe_topics(TopicCollection(wanted), request_timeout=_SECONDS)
-        return {name: str(future.result(_SECONDS).topic_id) for name, future in futures.items()}
+        return {name: str(_result(future).topic_id) for name, future in futures.items()}
 
     def ends(self, names: Iterable[str], *, earliest: bool = False) -> dict[tuple[str, int], int]:
         """Return the end (or the start) of every partition of topics, for readers of committed records."""
@@ -135,19 +135,19 @@ class Topics:
         futures = self._admin.list_offsets(
             wanted, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=_SECONDS
         )
-        return {(place.topic, place.partition): future.result(_SECONDS).offset for place, future in futures.items()}
+        return {(place.topic, place.partition): _result(future).offset for place, future in futures.items()}
 
     def group_offsets(self, group: str) -> dict[tuple[str, int], int]:
         """Return a consumer group's committed offsets."""
         (future,) = self._admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)]).values()
-        places = future.result(_SECONDS).topic_partitions
+        places = _result(future).topic_partitions
         return {(place.topic, place.partition): place.offset for place in places if place.offset >= 0}
 
     def delete_group(self, group: str) -> None:
         """Delete a consumer group, if it is there."""
         (future,) = self._admin.delete_consumer_groups([group]).values()
         with contextlib.suppress(KafkaException):
-            future.result(_SECONDS)
+            _result(future)
 
     def consumers(self, *, without: Iterable[str]) -> dict[str, list[tuple[str, int]]]:
         """Return how many members of each consumer group read each topic: `topic → [(group, members)]`.
@@ -158,7 +158,7 @@ class Topics:
         left_out = set(without)
         groups = [
             group.group_id
-            for group in self._admin.list_consumer_groups().result(_SECONDS).valid
+            for group in _result(self._admin.list_consumer_groups()).valid
             if group.group_id not in left_out
         ]
         found: dict[str, list[tuple[str, int]]] = {}
@@ -166,7 +166,7 @@ class Topics:
             return found
         for group, future in self._admin.describe_consumer_groups(groups).items():
             members: dict[str, int] = {}
-            for member in future.result(_SECONDS).members:
+            for member in _result(future).members:
                 for topic in {place.topic for place in member.assignment.topic_partitions}:
                     members[topic] = members.get(topic, 0) + 1
             for topic, count in members.items():
@@ -176,6 +176,13 @@ class Topics:
     def cluster_id(self) -> str:
         """Return the id of the Kafka cluster."""
         return str(self._admin.list_topics(timeout=_SECONDS).cluster_id)
+
+
+def _result(future: Any) -> Any:
+    try:
+        return future.result(_SECONDS)
+    except TimeoutError as error:
+        raise ServerError(f"Kafka does not answer within {_SECONDS:.0f} s") from error
 
 
 def _info(name: str, topic: Any) -> TopicInfo:
