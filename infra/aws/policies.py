@@ -228,7 +228,7 @@ def access_logs(bucket_arn: str, *, account: str, sources: Sequence[str]) -> Sta
         "Effect": "Allow",
         "Principal": {"Service": "logging.s3.amazonaws.com"},
         "Action": "s3:PutObject",
-        "Resource": [f"{bucket_arn}/*"],
+        "Resource": f"{bucket_arn}/*",
         "Condition": {"StringEquals": {"aws:SourceAccount": account}, "ArnLike": {"aws:SourceArn": list(sources)}},
     }
 

@@ -19,7 +19,7 @@ import argparse
 import json
 import math
 import sys
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
@@ -313,10 +313,10 @@ def _with(broker: BrokerType, work: Workload, prices: Prices) -> Plan | None:
 
 def _nodes(cpus: float) -> tuple[str, int]:
     # The smallest type of which one a zone is enough; else as many of the largest as it takes.
-    for name, size in NODE_TYPES.items():
-        if cpus <= size * ZONES:
-            return name, ZONES
-    return name, math.ceil(cpus / size)
+    name, size = next(
+        ((name, size) for name, size in NODE_TYPES.items() if cpus <= size * ZONES), list(NODE_TYPES.items())[-1]
+    )
+    return name, max(ZONES, math.ceil(cpus / size))
 
 
 def _multiple(number: int, *, of: int) -> int:
@@ -486,7 +486,7 @@ def why_not_one(work: Workload) -> str:
         work: the workload.
     """
     made = plan(work)
-    single = plan(Workload(**{**asdict(work), "flush_size": 1}))
+    single = plan(replace(work, flush_size=1))
     objects = single.archive.objects_per_day + single.quotes.objects_per_day
     requests = single.archive.requests_per_day + single.quotes.requests_per_day
     return (
@@ -546,7 +546,7 @@ def main(arguments: Sequence[str]) -> int:
     Returns:
         The exit code.
     """
-    options = vars(_parser().parse_args(arguments))
+    options: dict[str, Any] = vars(_parser().parse_args(arguments))
     as_json, as_settings = options.pop("json"), options.pop("settings")
     work = Workload(**options)
     try:

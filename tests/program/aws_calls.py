@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import base64
 import functools
-import json
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
@@ -47,10 +46,6 @@ class Call:
     renamed: Mapping[str, str] = field(default_factory=dict[str, str])
     later: Mapping[str, str] = field(default_factory=dict[str, str])
     build: Callable[[Params], Params] | None = None
-
-
-def _policy_text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _rule(inputs: Params) -> Params:

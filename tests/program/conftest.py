@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infra.local import artefacts
+from infra.aws import plugin
 from tests.program.aws_account import aws
 
 if TYPE_CHECKING:
@@ -26,9 +26,11 @@ ADOPTED_CLUSTER = {"name": "shared", "nodeSecurityGroupId": "sg-0a1b2c3d4e5f6071
 def sink_plugin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A plug-in where the bootstrap would have built it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CFLIGHT_CACHE", str(tmp_path_factory.mktemp("cache")))
-        folder = artefacts.sink_folder()
-        folder.mkdir(parents=True)
+        cache = tmp_path_factory.mktemp("cache")
+        folder = cache / "s3-sink-trial"
+        folder.mkdir()
+        patch.setattr(plugin, "sink_folder", lambda: folder)
+        patch.setattr(plugin, "cache_folder", lambda: cache)
         (folder / "s3-sink.jar").write_bytes(b"PK")
         yield
 

@@ -34,7 +34,8 @@ class Declared:
         secrets: names of the inputs that hold a secret.
         after: names of the resources that it depends on.
         parent: name of its parent.
-        options: `protect`, `retain_on_delete`, `deleted_with` (a name), `replace_on_changes`, `additional_secrets`.
+        options: `protect`, `retain_on_delete`, `deleted_with` (a name), `replace_on_changes`,
+            `delete_before_replace`, `additional_secrets`.
     """
 
     type: str
@@ -76,9 +77,9 @@ class _Mocks(mocks.Mocks):
         self._outputs = outputs
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
-        inputs = cast("dict[str, Any]", args.inputs)
+        inputs = cast("dict[str, Any]", _unwrapped(args.inputs))
         made = self._outputs(args.typ, args.name, inputs)
-        return made.get("id", f"{args.name}-id"), {**inputs, **made}
+        return made.get("id", f"{args.name}-id"), {**cast("dict[str, Any]", args.inputs), **made}
 
     def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]] | None]:
         return self._outputs(args.token, "", cast("dict[str, Any]", args.args)), []
@@ -111,6 +112,7 @@ class _Monitor(mocks.MockMonitor):
                         "retain_on_delete": request.retainOnDelete,
                         "deleted_with": _name(request.deletedWith),
                         "replace_on_changes": list(request.replaceOnChanges),
+                        "delete_before_replace": request.deleteBeforeReplace,
                         "additional_secrets": list(request.additionalSecretOutputs),
                     },
                 )

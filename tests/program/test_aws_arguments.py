@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -75,7 +76,7 @@ def test_the_api_check_finds_what_is_wrong(aws_programs: dict[str, Program]) -> 
 
     def spoiled(kind: str, resource: str, /, **changes: Any) -> list[str]:
         one = program.one(kind, resource)
-        return problems(type(one)(**{**vars(one), "inputs": {**one.inputs, **changes}}))
+        return problems(replace(one, inputs={**one.inputs, **changes}))
 
     cluster = "aws:msk/cluster:Cluster", "cflight-trial"
     assert any("PER_MOON" in text for text in spoiled(*cluster, enhancedMonitoring="PER_MOON"))
