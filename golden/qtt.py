@@ -27,7 +27,7 @@ from rich.table import Table
 from golden.qtt_functions import test_functions
 from ksql.engine.expressions.values import fit_decimal
 from ksql.engine.formats import format_for
-from ksql.engine.formats.avro import row_reader
+from ksql.engine.formats.avro import row_reader, strip_logical_types
 from ksql.engine.formats.json import nullable_decoder
 from ksql.engine.formats.proto_schema import find_message, message_classes, parse_proto
 from ksql.engine.formats.protobuf import header as protobuf_header
@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from ksql.engine.formats.protocol import RegisteredSchema
+    from ksql.engine.memory.runtime import RunningQuery
     from ksql.engine.operators.protocol import Record
 
 
@@ -139,7 +140,7 @@ def _replaced(value: Any, placeholder: str, text: str) -> Any:
     return value
 
 
-def _run_variant(case: dict[str, Any]) -> tuple[Outcome, str]:
+def _run_variant(case: dict[str, Any]) -> tuple[Outcome, str]:  # noqa: PLR0911 - one branch for each kind
     expected = case.get("expectedException") or case.get("expectedError")
     try:
         run = _Run(case)
@@ -191,7 +192,10 @@ class _Run:
         self.runtime = MemoryRuntime()
         self.sinks: list[Source] = []
         self.answers: list[list[dict[str, Any]] | None] = []
-        self._pushes: list[tuple[int, list[list[Any]], int | None]] = []
+        self._queries: dict[str, RunningQuery] = {}
+        self._push_answers: list[Any] = []
+        self._pull_answers: list[Any] = []
+        self._scans: list[list[dict[str, Any]]] = []
 
     @property
     def context(self) -> Context:
@@ -261,7 +265,7 @@ class _Run:
                 f"{topic['name']}-{side}", type=kind, text=text, schema_id=topic.get(f"{side}SchemaId")
             )
 
-    def _statement(self, statement: ast.Statement) -> None:  # noqa: C901
+    def _statement(self, statement: ast.Statement) -> None:  # noqa: C901, PLR0912 - one branch for each kind
         if isinstance(statement, ast.CreateSource):
             check_replacement(statement, self.metastore)
             source = create_source(statement, self.context)
@@ -307,10 +311,6 @@ class _Run:
         if name is not None:
             self._queries[name] = query
 
-    @property
-    def _queries(self) -> dict[str, Any]:
-        return self.__dict__.setdefault("queries_by_sink", {})
-
     def _materialize(self, source: Source) -> None:
         plan = self.context.planner.plan(
             ast.Query((ast.AllColumns(),), ast.TableRef(source.name, source.name)), sink=f"{source.name}_TABLE"
@@ -347,14 +347,6 @@ class _Run:
         self.runtime.replay(query)
         header = {"header": {"schema": ", ".join(f"`{c.name}` {c.type}" for c in step.schema.value)}}
         self._push_answers.append((statement, header, rows, plan.limit))
-
-    @property
-    def _push_answers(self) -> list[Any]:
-        return self.__dict__.setdefault("push_answers", [])
-
-    @property
-    def _pull_answers(self) -> list[Any]:
-        return self.__dict__.setdefault("pull_answers", [])
 
     def _pull(self, statement: ast.QueryStatement) -> None:
         pull = pull_query(statement.query, self.context)
@@ -414,7 +406,7 @@ class _Run:
         self._verify_outputs()
         self._verify_post()
 
-    def _verify_responses(self) -> None:
+    def _verify_responses(self) -> None:  # noqa: C901 - one branch for each kind
         responses = self.case["responses"]
         if len(responses) != len(self.answers):
             raise Difference(f"{len(self.answers)} answers, expected {len(responses)}")
@@ -424,8 +416,7 @@ class _Run:
             wanted = expected["query"]
             if answer is None or len(answer) != len(wanted):
                 raise Difference(f"answer {_short(answer)}, expected {_short(wanted)}")
-            answer = self._in_order(answer, wanted)
-            for have, want in zip(answer, wanted, strict=True):
+            for have, want in zip(self._in_order(answer, wanted), wanted, strict=True):
                 if "header" in want:
                     if have.get("header", {}).get("schema") != want["header"]["schema"]:
                         raise Difference(f"{_short(have)}, expected {_short(want)}")
@@ -457,10 +448,6 @@ class _Run:
             rest.remove(found)
             out.append(found)
         return out
-
-    @property
-    def _scans(self) -> list[Any]:
-        return self.__dict__.setdefault("scans", [])
 
     @property
     def _exact(self) -> bool:
@@ -601,15 +588,15 @@ def _serializers(source: Source, registry: MemoryRegistry) -> tuple[Any, Any]:
     key = None
     if source.schema.key:
         key = format_for(source.key_format).serializer(
-            source.schema.key, source.key_format, SerdeContext(source.topic, True, registry)
+            source.schema.key, source.key_format, SerdeContext(source.topic, is_key=True, registry=registry)
         )
     value = format_for(source.value_format).serializer(
-        source.schema.value, source.value_format, SerdeContext(source.topic, False, registry)
+        source.schema.value, source.value_format, SerdeContext(source.topic, is_key=False, registry=registry)
     )
     return key, value
 
 
-def _input_bytes(value: Any, source: Source, registry: MemoryRegistry, *, is_key: bool) -> bytes | None:
+def _input_bytes(value: Any, source: Source, registry: MemoryRegistry, *, is_key: bool) -> bytes | None:  # noqa: PLR0911 - one branch for each kind
     if value is None:
         return None
     info = source.key_format if is_key else source.value_format
@@ -682,8 +669,6 @@ def _protobuf_bytes(value: Any, info: FormatInfo, registered: RegisteredSchema) 
 
 
 def _avro_bytes(value: Any, schema_id: int, text: str) -> bytes:
-    from ksql.engine.formats.avro import strip_logical_types
-
     schema = json.loads(text)
     buffer = io.BytesIO()
     buffer.write(b"\x00" + schema_id.to_bytes(4, "big"))
@@ -691,7 +676,7 @@ def _avro_bytes(value: Any, schema_id: int, text: str) -> bytes:
     return buffer.getvalue()
 
 
-def _avro_datum(value: Any, schema: Any) -> Any:  # noqa: PLR0911
+def _avro_datum(value: Any, schema: Any) -> Any:  # noqa: C901, PLR0911 - one branch for each kind
     """A test's JSON value as fastavro writes it with a schema."""
     if value is None:
         return None
@@ -729,7 +714,7 @@ def _avro_datum(value: Any, schema: Any) -> Any:  # noqa: PLR0911
     return value
 
 
-def _readable(  # noqa: PLR0911
+def _readable(  # noqa: C901, PLR0911 - one branch for each kind
     data: bytes | None,
     info: FormatInfo,
     columns: Sequence[Column],
@@ -771,7 +756,7 @@ def _short(value: Any) -> str:
     return text if len(text) < 500 else text[:500] + "…"
 
 
-def _equal(have: Any, want: Any, *, exact: bool) -> bool:  # noqa: PLR0911
+def _equal(have: Any, want: Any, *, exact: bool) -> bool:  # noqa: C901, PLR0911 - one branch for each kind
     if isinstance(have, bytes):
         have = base64.b64encode(have).decode()
     if have is None or want is None:

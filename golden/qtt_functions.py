@@ -146,7 +146,8 @@ def test_functions() -> list[Function]:
             "test_udtf",
             "Table functions of several kinds.",
             (
-                "ARRAY<INT> a, ARRAY<BIGINT> b, ARRAY<DOUBLE> c, ARRAY<BOOLEAN> d, ARRAY<STRING> e, ARRAY<DECIMAL> f, ARRAY<STRUCT> g",
+                "ARRAY<INT> a, ARRAY<BIGINT> b, ARRAY<DOUBLE> c, ARRAY<BOOLEAN> d, "
+                "ARRAY<STRING> e, ARRAY<DECIMAL> f, ARRAY<STRUCT> g",
                 "STRING",
                 _texts,
             ),

@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 _NUMBERS = (ast.IntegerLiteral, ast.LongLiteral, ast.DoubleLiteral, ast.DecimalLiteral)
 
 
-def wider(left: SqlType, right: SqlType) -> SqlType | None:
+def wider(left: SqlType, right: SqlType) -> SqlType | None:  # noqa: PLR0911 - one for each kind of type
     """The narrowest type that both can be converted to without loss; None: there is none."""
-    if left == right or right == NULL:
+    if right in (left, NULL):
         return left
     if left == NULL:
         return right
@@ -79,7 +79,9 @@ def common_type(expressions: Sequence[ast.Expression], types: Sequence[SqlType])
     return common
 
 
-def _join(common: SqlType, expression: ast.Expression, sql_type: SqlType) -> SqlType:
+def _join(  # noqa: C901, PLR0911 - one for each kind of expression
+    common: SqlType, expression: ast.Expression, sql_type: SqlType
+) -> SqlType:
     if common == NULL or isinstance(expression, ast.NullLiteral):
         return sql_type if common == NULL else common
     if isinstance(expression, ast.StringLiteral) and common != STRING:

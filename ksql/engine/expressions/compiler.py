@@ -504,7 +504,8 @@ class Compiler:
             condition = self.type_of(when.condition)
             if condition != BOOLEAN:
                 raise StatementError(
-                    f"WHEN operand type should be boolean.\nType for '{format_expression(when.condition)}' is {condition}"
+                    "WHEN operand type should be boolean.\n"
+                    f"Type for '{format_expression(when.condition)}' is {condition}"
                 )
         results = [when.result for when in expression.whens]
         branches = [*results, *([expression.default] if expression.default is not None else [])]
@@ -520,7 +521,8 @@ class Compiler:
             target = joined
         source = "None" if expression.default is None else self._as_type(expression.default, target).source
         for when in reversed(expression.whens):
-            source = f"({self._as_type(when.result, target).source} if {self.translate(when.condition).source} else {source})"
+            result, condition = self._as_type(when.result, target), self.translate(when.condition)
+            source = f"({result.source} if {condition.source} else {source})"
         return Code(source, target)
 
     @translate.register
@@ -637,7 +639,7 @@ class Compiler:
             target = resolve(parameter.pattern, bindings)
             if parameter.pattern.base == "DECIMAL" and arg.type in (INTEGER, BIGINT):
                 target = as_decimal(arg.type)
-            widen = target is not None and arg.type != NULL and target != arg.type
+            widen = target is not None and arg.type not in (NULL, target)
             cast_args.append(self.cast(arg, target) if widen and target else arg)
         types = [arg.type for arg in cast_args]
         returns = variant.returns(types) if callable(variant.returns) else resolve(variant.returns, bindings)

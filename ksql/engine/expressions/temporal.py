@@ -201,14 +201,13 @@ def _parts(pattern: str) -> tuple[tuple[_Part, ...], tuple[int, ...]]:
     return tuple(parts), ()
 
 
-def _format_offset(moment: datetime, letter: str, count: int) -> str:
+def _format_offset(moment: datetime, letter: str, count: int) -> str:  # noqa: PLR0911 - one for each letter
     offset = moment.utcoffset() or timedelta()
     total = int(offset.total_seconds())
     if letter == "X" and total == 0:
         return "Z"
-    if (letter == "Z" and count == 4) or letter == "O":
-        if total == 0:
-            return "GMT"
+    if total == 0 and (letter == "O" or (letter == "Z" and count == 4)):
+        return "GMT"
     sign = "-" if total < 0 else "+"
     hours, minutes = divmod(abs(total) // 60, 60)
     if letter == "O" or (letter == "Z" and count == 4):

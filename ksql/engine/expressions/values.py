@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import decimal
 import math
+import re
 from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Any, Final
 
@@ -189,8 +190,6 @@ def java_order(entries: dict[Any, Any]) -> list[tuple[Any, Any]]:
 
 def like_pattern(pattern: str, escape: str | None) -> str:
     """The regular expression of a LIKE pattern."""
-    import re
-
     out: list[str] = []
     index = 0
     while index < len(pattern):
@@ -325,7 +324,7 @@ _CASTS: Final[dict[tuple[str, str], Callable[[Any], Any]]] = {
 }
 
 
-def implicitly_castable(source: SqlType, target: SqlType) -> bool:
+def implicitly_castable(source: SqlType, target: SqlType) -> bool:  # noqa: PLR0911 - one branch for each kind
     """Whether a value of the type may stand where the other is wanted, without CAST."""
     if source == target or source.base == "null":
         return True

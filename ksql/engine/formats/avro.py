@@ -7,7 +7,6 @@ import json
 import operator
 import re
 import struct
-from collections.abc import Callable
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -35,6 +34,7 @@ from ksql.engine.types import (
 from ksql.errors import RecordError, StatementError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from collections.abc import Sequence
 
     from ksql.engine.formats.protocol import RegisteredSchema, Row, SerdeContext
@@ -239,7 +239,7 @@ def _identity(value: Any) -> Any:
     return value
 
 
-def _writer(sql_type: SqlType, schema: Schema) -> Callable[[Any], Any]:
+def _writer(sql_type: SqlType, schema: Schema) -> Callable[[Any], Any]:  # noqa: PLR0911 - one branch for each kind
     """A function from a SQL value to what fastavro writes with a schema."""
     if isinstance(schema, list):
         rest = [option for option in schema if option != "null"]
@@ -421,7 +421,7 @@ class AvroFormat:
                 what = "initial character" if first else "character in"
                 raise StatementError(f"Schema is not compatible with Avro: Illegal {what}: {column.name}")
 
-    def serializer(
+    def serializer(  # noqa: C901 - one branch for each kind
         self, columns: Sequence[Column], info: FormatInfo, context: SerdeContext
     ) -> Callable[[Row], bytes | None]:
         """See Format."""

@@ -465,7 +465,7 @@ def schema_of_type(sql_type: SqlType) -> dict[str, Any]:
     return {"oneOf": [{"type": "null"}, inner]}
 
 
-def type_of_schema(schema: dict[str, Any], *, keep_case: bool) -> SqlType:
+def type_of_schema(schema: dict[str, Any], *, keep_case: bool) -> SqlType:  # noqa: C901, PLR0911 - one branch for each kind
     """The SQL type of a JSON schema.
 
     Raises:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Any, Final
 
-from ksql.engine.types import SqlType
 from ksql.errors import RecordError, StatementError
 
 if TYPE_CHECKING:
+    from ksql.engine.types import SqlType
     from collections.abc import Callable, Sequence
 
     from ksql.engine.formats.protocol import RegisteredSchema, Row, SerdeContext

@@ -134,9 +134,9 @@ class _File:
         self._at = 0
 
     def _next(self) -> str:
-        token = self._tokens[self._at]
+        word = self._tokens[self._at]
         self._at += 1
-        return token
+        return word
 
     def _peek(self) -> str:
         return self._tokens[self._at] if self._at < len(self._tokens) else ""
@@ -144,24 +144,24 @@ class _File:
     def _skip_statement(self) -> None:
         depth = 0
         while True:
-            token = self._next()
-            depth += token in "{[("
-            depth -= token in "}])"
-            if depth == 0 and token in (";", "}"):
+            word = self._next()
+            depth += word in "{[("
+            depth -= word in "}])"
+            if depth == 0 and word in (";", "}"):
                 return
 
     def read(self, file: ProtoFile) -> None:
         while self._at < len(self._tokens):
-            token = self._next()
-            if token == "package":
+            word = self._next()
+            if word == "package":
                 file.package = self._next()
                 self._next()
-            elif token == "message":
+            elif word == "message":
                 file.messages.append(self._message())
-            elif token == "enum":
+            elif word == "enum":
                 name, values = self._enum()
                 file.enums[name] = values
-            elif token != ";":
+            elif word != ";":
                 self._skip_statement()
 
     def _enum(self) -> tuple[str, list[tuple[str, int]]]:
@@ -184,24 +184,24 @@ class _File:
         message = ProtoMessage(self._next())
         self._next()
         while self._peek() != "}":
-            token = self._next()
-            if token == "message":
+            word = self._next()
+            if word == "message":
                 message.messages.append(self._message())
-            elif token == "enum":
+            elif word == "enum":
                 name, values = self._enum()
                 message.enums[name] = values
-            elif token in ("option", "reserved", "extensions"):
+            elif word in ("option", "reserved", "extensions"):
                 self._skip_statement()
-            elif token == "oneof":
+            elif word == "oneof":
                 self._next()
                 self._next()
                 while self._peek() != "}":
                     message.fields.append(self._field(self._next(), "optional"))
                 self._next()
-            elif token in ("repeated", "optional", "required"):
-                message.fields.append(self._field(self._next(), token))
-            elif token != ";":
-                message.fields.append(self._field(token, ""))
+            elif word in ("repeated", "optional", "required"):
+                message.fields.append(self._field(self._next(), word))
+            elif word != ";":
+                message.fields.append(self._field(word, ""))
         self._next()
         return message
 
@@ -228,20 +228,20 @@ class _File:
         depth = 0
         entry: dict[str, str] = {}
         while True:
-            token = self._next()
-            if token in "[{":
+            word = self._next()
+            if word in "[{":
                 depth += 1
-                entry = {} if token == "{" else entry
-            elif token in "]}":
+                entry = {} if word == "{" else entry
+            elif word in "]}":
                 depth -= 1
-                if token == "}" and {"key", "value"} <= entry.keys():
+                if word == "}" and {"key", "value"} <= entry.keys():
                     parameters[entry["key"]] = entry["value"]
                     entry = {}
                 if depth == 0:
                     return parameters
-            elif token in ("key", "value") and self._peek() in (":", "="):
+            elif word in ("key", "value") and self._peek() in (":", "="):
                 self._next()
-                entry[token] = self._next().strip("\"'")
+                entry[word] = self._next().strip("\"'")
 
 
 # --- schemas for columns ---

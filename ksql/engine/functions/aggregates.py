@@ -117,7 +117,7 @@ def resolve_aggregate(call: ast.FunctionCall, compiler: Compiler, *, is_table: b
     wanted: list[SqlType | None] = []
     for parameter, sql_type in zip(parameters[:columns], types, strict=False):
         target = resolve(parameter.pattern, bindings)
-        wanted.append(target if target is not None and target != sql_type and sql_type != NULL else None)
+        wanted.append(target if target is not None and sql_type not in (target, NULL) else None)
     effective = [target or sql_type for target, sql_type in zip(wanted, types, strict=False)]
     returns = variant.returns(effective) if callable(variant.returns) else resolve(variant.returns, bindings)
     if returns is None:
@@ -257,7 +257,7 @@ def _average(_type: SqlType) -> Aggregate:
     )
 
 
-def _deviation(*, root: bool) -> Callable[[SqlType], Aggregate]:
+def _deviation(*, root: bool) -> Callable[[SqlType], Aggregate]:  # noqa: C901 - one branch for each kind
     """Sample variance (STDDEV_SAMP) or its root (STDDEV_SAMPLE), by Welford's method."""
 
     def make(_type: SqlType) -> Aggregate:

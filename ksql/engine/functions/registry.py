@@ -100,7 +100,7 @@ def is_generic(pattern: Pattern) -> bool:
 Bindings = dict[str, SqlType]
 
 
-def match(pattern: Pattern, sql_type: SqlType, bindings: Bindings, *, implicit: bool) -> bool:
+def match(pattern: Pattern, sql_type: SqlType, bindings: Bindings, *, implicit: bool) -> bool:  # noqa: PLR0911 - one branch for each kind
     """Whether an argument's type fits; generics are bound on the way.
 
     Args:

@@ -186,7 +186,7 @@ class Builder:
         self._nodes.append(node)
         return node
 
-    def _build(self, step: Step, *, old: bool, joined: bool = False) -> _Branch:
+    def _build(self, step: Step, *, old: bool, joined: bool = False) -> _Branch:  # noqa: PLR0911 - one branch for each kind
         if isinstance(step, SourceStep):
             return self._source(step, materialize=step.is_table and not joined)
         if isinstance(step, FilterStep):

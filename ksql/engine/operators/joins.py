@@ -311,9 +311,8 @@ class ForeignKeyJoinLeft:
         if record.old is not None:
             old_key = self._foreign_key(Record(key, record.old, record.timestamp, record.window))
         index = state.table(self._index)
-        if plain(old_key) != plain(new_key):
-            if old_key is not None:
-                _unlink(index, (old_key,), key)
+        if old_key is not None and plain(old_key) != plain(new_key):
+            _unlink(index, (old_key,), key)
         if new_key is not None:
             _link(index, (new_key,), key)
         right = state.table(self._right)

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from ksql.engine.expressions.compiler import Binding, CodegenError, Compiler
+from ksql.engine.functions.aggregates import resolve_aggregate
 from ksql.engine.functions.registry import FunctionKind, Registry
+from ksql.engine.functions.tables import resolve_table_function
 from ksql.engine.metastore import Source, WindowInfo, WindowType
 from ksql.engine.plan.names import Aliased, AliasGenerator, at, sanitize, sources_of
 from ksql.engine.plan.rewrite import transform, walk
@@ -149,6 +151,7 @@ class _QueryPlanner:
             ]
         )
         self._synthetic_names: list[str] = []
+        self._table_calls: dict[ast.Expression, ast.Expression] = {}
 
     # --- helpers ---
 
@@ -220,7 +223,7 @@ class _QueryPlanner:
             projected = self._project(node)
         return Planned(projected, self._sources, query)
 
-    def _check_clauses(self) -> None:
+    def _check_clauses(self) -> None:  # noqa: C901 - one branch for each kind
         query = self._query
         for item in query.select:
             if isinstance(item, ast.SingleColumn):
@@ -312,7 +315,7 @@ class _QueryPlanner:
     def _join(self, left: Node, right: Node, join: ast.JoinedSource, index: int) -> Node:
         right_source = self._sources[index]
         self._check_join_sources(left, right, join, right_source)
-        left_expression, right_expression = self._criteria(left, right, join, right_source)
+        left_expression, right_expression = self._criteria(left, join, right_source)
         lowered_left = self._lower(left_expression, "JOIN ON")
         lowered_right = self._lower(right_expression, "JOIN ON")
         left_type, right_type = self._type(lowered_left, left.step), self._type(lowered_right, right.step)
@@ -366,12 +369,13 @@ class _QueryPlanner:
         ]
         if kafka:
             raise StatementError(
-                f"Source(s) {', '.join(kafka)} are using the 'KAFKA' value format. This format does not yet support JOIN.\n"
+                f"Source(s) {', '.join(kafka)} are using the 'KAFKA' value format. This format does not yet "
+                "support JOIN.\n"
                 "See https://github.com/confluentinc/ksql/issues/4158."
             )
 
     def _criteria(
-        self, left: Node, right: Node, join: ast.JoinedSource, right_source: Aliased
+        self, left: Node, join: ast.JoinedSource, right_source: Aliased
     ) -> tuple[ast.Expression, ast.Expression]:
         """The two sides of the join's condition, the left input's first."""
         criteria = join.criteria
@@ -428,7 +432,8 @@ class _QueryPlanner:
         if stream_stream and join.within is None:
             raise StatementError(
                 f"{', '.join(left.aliases)} and {name} are both streams: stream-stream joins must have a WITHIN clause "
-                "specified. None was provided. To learn about how to specify a WITHIN clause with a stream-stream join, "
+                "specified. None was provided. To learn about how to specify a WITHIN clause with a stream-stream "
+                "join, "
                 "please visit: https://docs.confluent.io/current/ksql/docs/syntax-reference.html"
                 "#create-stream-as-select"
             )
@@ -543,7 +548,9 @@ class _QueryPlanner:
             type=join.type,
             foreign_key=expression,
         )
-        return Node(step, left.keys, [*left.aliases, *right.aliases], False, "foreign key", joined_by_foreign_key=True)
+        return Node(
+            step, left.keys, [*left.aliases, *right.aliases], key_kind="foreign key", joined_by_foreign_key=True
+        )
 
     # --- WHERE, PARTITION BY, table functions ---
 
@@ -571,7 +578,7 @@ class _QueryPlanner:
             input=node.step,
             condition=condition,
         )
-        return replace(node, step=_through(step, node.step))
+        return replace(node, step=step)
 
     def _partition_by(self, node: Node, partition_by: tuple[ast.Expression, ...]) -> Node:
         step = node.step
@@ -618,7 +625,7 @@ class _QueryPlanner:
             for column, expression in zip(key_columns, keys, strict=True)
         ]
         self._synthetic_names.extend(column.name for column in key_columns)
-        return Node(rekeyed, key_nodes, node.aliases, False, "partitioning expression")
+        return Node(rekeyed, key_nodes, node.aliases, key_kind="partitioning expression")
 
     def _key_name(self, expression: ast.Expression, original: ast.Expression) -> str:
         if isinstance(expression, ast.ColumnRef):
@@ -646,7 +653,6 @@ class _QueryPlanner:
         lowered: list[ast.Expression] = []
         columns: list[Column] = []
         compiler = self._compiler(node.step)
-        self._table_calls: dict[ast.Expression, ast.Expression] = {}
         for index, call in enumerate(calls):
             if any(self._is_table_function(inner) for arg in call.args for inner in walk(arg)):
                 raise StatementError(f"Table functions can't be nested: {format_expression(call)}")
@@ -671,7 +677,7 @@ class _QueryPlanner:
     def _expanded(self, node: Node) -> list[tuple[ast.Expression, str, ast.Expression]]:
         """The projection's columns: expression over the step, name, and the expression as the query has it."""
         out: list[tuple[ast.Expression, str, ast.Expression]] = []
-        table_calls = getattr(self, "_table_calls", {})
+        table_calls = self._table_calls
         for item in self._query.select:
             if isinstance(item, ast.AllColumns):
                 out += [(column, column.name, column) for column in self._star(node, item)]
@@ -690,7 +696,7 @@ class _QueryPlanner:
 
     def _star(self, node: Node, item: ast.AllColumns) -> Iterable[ast.ColumnRef]:
         schema = node.step.schema
-        synth = {f"KSQL_SYNTH_{index}" for index in range(len(getattr(self, "_table_calls", {})))}
+        synth = {f"KSQL_SYNTH_{index}" for index in range(len(self._table_calls))}
         if not self._joined:
             yield from (ast.ColumnRef(column.name) for column in schema.key)
             if self._sink is None and node.step.window is not None:
@@ -738,7 +744,7 @@ class _QueryPlanner:
             columns.append(replace(column, name=alias or key.name))
         columns += [Column(name, sql_type) for (_, name, _), sql_type in zip(value_items, types, strict=True)]
         if persistent:
-            self._check_projection(node, columns, value_items)
+            self._check_projection(node, columns)
         context = "Aggregate.Project" if self._query.group_by is not None else "Project"
         return ProjectStep(
             context=context,
@@ -780,12 +786,12 @@ class _QueryPlanner:
             if key is None:
                 value_items.append(item)
             elif key in key_items:
-                raise self._repeated_key(node, key, key_items[key], alias)
+                raise self._repeated_key(key, key_items[key], alias)
             else:
                 key_items[key] = alias
         return key_items, value_items
 
-    def _repeated_key(self, node: Node, key: str, first: str, second: str) -> StatementError:
+    def _repeated_key(self, key: str, first: str, second: str) -> StatementError:
         name = f"(`{key}`) " if self._query.group_by is None else ""
         if self._query.group_by is None:
             what = f"The projection contains a key column {name}more than once, aliased as: {first} and {second}."
@@ -857,7 +863,6 @@ class _QueryPlanner:
         self,
         node: Node,
         columns: Sequence[Column],
-        items: Sequence[tuple[ast.Expression, str, ast.Expression]],
     ) -> None:
         for column in columns:
             if column.name in SYSTEM_COLUMNS and (column.namespace is Namespace.VALUE or column.name in WINDOW_BOUNDS):
@@ -872,7 +877,6 @@ class _QueryPlanner:
             raise StatementError(f"The projection contains duplicate column names: {listed}")
         if not names and not isinstance(node.step, AggregateStep):
             raise StatementError("The projection contains no value columns.")
-        del items
 
     # --- GROUP BY ---
 
@@ -900,7 +904,7 @@ class _QueryPlanner:
             raise StatementError("Table functions cannot be used with aggregations.")
         self._check_bounds(calls)
         if query.group_by is None:
-            self._check_ungrouped(node, calls)
+            self._check_ungrouped(calls)
         if not calls:
             raise StatementError("GROUP BY requires aggregate functions in either the SELECT or HAVING clause.")
         kafka = [a.source.name for a in self._sources if a.source.value_format.name == "KAFKA"]
@@ -925,7 +929,7 @@ class _QueryPlanner:
                     if isinstance(ref, ast.ColumnRef) and ref.source is None and ref.name in WINDOW_BOUNDS:
                         raise StatementError(_bounds_message(ref.name))
 
-    def _check_ungrouped(self, node: Node, calls: Sequence[ast.FunctionCall]) -> None:
+    def _check_ungrouped(self, calls: Sequence[ast.FunctionCall]) -> None:
         others = [
             format_expression(self._lower(item.expression, "SELECT"))
             for item in self._query.select
@@ -933,7 +937,6 @@ class _QueryPlanner:
             and not any(self._is_aggregate(inner) for inner in walk(item.expression))
             and any(isinstance(inner, ast.ColumnRef) for inner in walk(item.expression))
         ]
-        del node
         if others:
             raise _not_grouped(others)
         first = self._lower(calls[0], "SELECT")
@@ -988,7 +991,7 @@ class _QueryPlanner:
             KeyColumn(column.name, [ast.ColumnRef(column.name), expression])
             for column, expression in zip(columns, keys, strict=True)
         ]
-        return Node(grouped, key_nodes, node.aliases, False, "grouping expression")
+        return Node(grouped, key_nodes, node.aliases, key_kind="grouping expression")
 
     def _group_name(self, expression: ast.Expression, original: ast.Expression) -> str:
         for item in self._query.select:
@@ -1087,7 +1090,7 @@ class _QueryPlanner:
         if bad:
             names = ", ".join(dict.fromkeys(bad))
             raise StatementError(f"Non-aggregate HAVING expression not part of GROUP BY: {names}")
-        self._having_condition(node.step, condition, rewrite)
+        self._having_condition(node.step, condition)
         step = FilterStep(
             context="Aggregate.HavingFilter",
             schema=node.step.schema,
@@ -1096,12 +1099,9 @@ class _QueryPlanner:
             input=node.step,
             condition=condition,
         )
-        return replace(node, step=_through(step, node.step))
+        return replace(node, step=step)
 
-    def _having_condition(
-        self, step: Step, condition: ast.Expression, rewrite: Callable[[ast.Expression], ast.Expression]
-    ) -> None:
-        del rewrite
+    def _having_condition(self, step: Step, condition: ast.Expression) -> None:
         assert isinstance(step, AggregateStep)  # noqa: S101
         try:
             self._condition(step, condition, "HAVING")
@@ -1110,12 +1110,6 @@ class _QueryPlanner:
             for index, call in enumerate(step.functions):
                 message = message.replace(f"KSQL_AGG_VARIABLE_{index}", format_expression(call))
             raise StatementError(message) from error
-
-
-def _through(step: FilterStep, below: Step) -> Step:
-    """A filter does not change what kind of step its scope is."""
-    del below
-    return step
 
 
 def _bounds_message(name: str) -> str:
@@ -1127,10 +1121,8 @@ def _bounds_message(name: str) -> str:
 
 def _not_grouped(expressions: Sequence[str]) -> StatementError:
     names = ", ".join(dict.fromkeys(expressions))
-    return StatementError(
-        f"Non-aggregate SELECT expression(s) not part of GROUP BY: {names}\n"
-        "Either add the column(s) to the GROUP BY or remove them from the SELECT."
-    )
+    remedy = "Either add the column(s) to the GROUP BY or remove them from the SELECT."
+    return StatementError(f"Non-aggregate SELECT expression(s) not part of GROUP BY: {names}\n{remedy}")
 
 
 def _join_words(words: Sequence[str], last: str) -> str:
@@ -1146,8 +1138,8 @@ def _is_key(node: Node, expression: ast.Expression) -> bool:
 def _check_key_type(name: str, sql_type: SqlType) -> None:
     if contains_map(sql_type):
         raise StatementError(
-            "Map keys, including types that contain maps, are not supported as they may lead to unexpected behavior due "
-            f"to inconsistent serialization. Key column name: `{name}`. Column type: {sql_type}. "
+            "Map keys, including types that contain maps, are not supported as they may lead to unexpected behavior "
+            f"due to inconsistent serialization. Key column name: `{name}`. Column type: {sql_type}. "
             "See https://github.com/confluentinc/ksql/issues/6621 for more."
         )
 
@@ -1167,23 +1159,19 @@ def _window_mismatch(left: WindowInfo | None, right: WindowInfo | None) -> str:
     return (
         f"Incompatible windowed sources.\nLeft source: {text(left)}\nRight source: {text(right)}\n"
         "Session windowed sources can only be joined to other session windowed sources, and may still not result in "
-        "expected behaviour as session bounds must be an exact match for the join to work\nHopping and tumbling windowed "
-        "sources can only be joined to other hopping and tumbling windowed sources"
+        "expected behaviour as session bounds must be an exact match for the join to work\nHopping and tumbling "
+        "windowed sources can only be joined to other hopping and tumbling windowed sources"
     )
 
 
 def aggregate_type(call: ast.Expression, compiler: Compiler, *, is_table: bool) -> SqlType:
     """The result type of a call of an aggregate function."""
-    from ksql.engine.functions.aggregates import resolve_aggregate
-
     assert isinstance(call, ast.FunctionCall)  # noqa: S101
     return resolve_aggregate(call, compiler, is_table=is_table).returns
 
 
 def table_function_type(call: ast.Expression, compiler: Compiler) -> SqlType:
     """The type of the column that a table function makes."""
-    from ksql.engine.functions.tables import resolve_table_function
-
     assert isinstance(call, ast.FunctionCall)  # noqa: S101
     return resolve_table_function(call, compiler).returns
 

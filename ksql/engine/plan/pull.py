@@ -76,8 +76,9 @@ def pull_query(query: ast.Query, context: Context) -> PullQuery:
         raise StatementError("Pull queries on streams need a runtime that reads topics.")
     if not source.derived:
         raise StatementError(
-            f"The `{source.name}` table isn't queryable. To derive a queryable table, you can do 'CREATE TABLE "
-            f"QUERYABLE_{source.name} AS SELECT * FROM {source.name}'. See https://cnfl.io/queries for more info."
+            f"The `{source.name}` table isn't queryable. To derive a queryable table, you can do "
+            f"'CREATE TABLE QUERYABLE_{source.name} AS "
+            f"SELECT * FROM {source.name}'. See https://cnfl.io/queries for more info."
         )
     query = sanitize(query, context.metastore)
     scope = table_scope(source)
@@ -91,11 +92,11 @@ def pull_query(query: ast.Query, context: Context) -> PullQuery:
         _check_where(where, compiler)
         condition = compiler.predicate(where)
         keys = _keys(where, source, compiler)
-        _check_scan(where, source, keys, context.settings, compiler)
+        _check_scan(where, source, keys, context.settings)
     elif not _flag(context.settings, "ksql.query.pull.table.scan.enabled", default=True):
         raise StatementError(
-            "Missing WHERE clause. See https://cnfl.io/queries for more info.\nAdd a WHERE clause that limits the query "
-            "to keys."
+            "Missing WHERE clause. See https://cnfl.io/queries for more info.\nAdd a WHERE clause that limits the "
+            "query to keys."
         )
     return PullQuery(source, Schema(tuple(columns)), keys, condition, compiler.row_function(expressions), query.limit)
 
@@ -128,8 +129,8 @@ def _check_clauses(query: ast.Query) -> None:
     ):
         if present:
             raise StatementError(
-                f"Pull queries don't support {name} See https://cnfl.io/queries for more info.\nAdd EMIT CHANGES if you "
-                "intended to issue a push query."
+                f"Pull queries don't support {name} See https://cnfl.io/queries for more info.\nAdd EMIT CHANGES if "
+                "you intended to issue a push query."
             )
 
 
@@ -215,8 +216,8 @@ def _check_where(where: ast.Expression, compiler: Compiler) -> None:
         raise StatementError(f"Error in WHERE expression: {error.message}") from error
     if sql_type != BOOLEAN:
         raise StatementError(
-            f"Type error in WHERE expression: Should evaluate to boolean but is {format_expression(where)} ({sql_type}) "
-            "instead."
+            f"Type error in WHERE expression: Should evaluate to boolean but is {format_expression(where)} ({sql_type})"
+            " instead."
         )
 
 
@@ -297,7 +298,10 @@ _RANGES = (
     ast.ComparisonOp.GREATER_THAN_OR_EQUAL,
 )
 _HELP = "See https://cnfl.io/queries for more info.\nAdd EMIT CHANGES if you intended to issue a push query."
-_SCAN = "Query requires table scan to be enabled. Table scans can be enabled by setting ksql.query.pull.table.scan.enabled=true"
+_SCAN = (
+    "Query requires table scan to be enabled. "
+    "Table scans can be enabled by setting ksql.query.pull.table.scan.enabled=true"
+)
 
 
 def _check_scan(
@@ -305,14 +309,13 @@ def _check_scan(
     source: Source,
     keys: tuple[Row, ...] | None,
     settings: Mapping[str, str],
-    compiler: Compiler,
 ) -> None:
     """Raises StatementError where the query needs a table scan and scans are off."""
     if _flag(settings, "ksql.query.pull.table.scan.enabled", default=True):
         return
     names = [column.name for column in source.schema.key]
     for disjunct in _disjuncts(where):
-        _check_disjunct(disjunct, names, source, settings, compiler)
+        _check_disjunct(disjunct, names, source, settings)
     if keys is None and len(_disjuncts(where)) > 1:
         raise StatementError(_SCAN)
 
@@ -322,9 +325,7 @@ def _check_disjunct(
     names: list[str],
     source: Source,
     settings: Mapping[str, str],
-    compiler: Compiler,
 ) -> None:
-    del compiler
     text = format_expression(disjunct[0]) if len(disjunct) == 1 else " AND ".join(map(format_expression, disjunct))
     mentions = [
         (name, conjunct)
@@ -354,7 +355,8 @@ def _check_disjunct(
         )
     if len(mentions) > len(bounds):
         raise StatementError(
-            "A comparison condition on the key column cannot be combined with other comparisons such as an IN predicate. "
+            "A comparison condition on the key column cannot be combined with other comparisons such as an IN "
+            "predicate. "
             f"{_SCAN}"
         )
     if any(_key_values(conjunct, name) is None for name, conjunct in mentions):

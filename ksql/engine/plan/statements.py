@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -9,9 +10,9 @@ from ksql.engine.expressions import values
 from ksql.engine.expressions.compiler import Compiler
 from ksql.engine.formats import format_for, format_names
 from ksql.engine.functions.aggregates import resolve_aggregate
-from ksql.engine.metastore import FormatInfo, MetaStore, Source, SourceKind, TimestampColumn
+from ksql.engine.metastore import FormatInfo, MetaStore, Source, SourceKind
 from ksql.engine.plan.names import at
-from ksql.engine.plan.planner import Planned, Planner
+from ksql.engine.plan.planner import Planned, Planner, scope_of
 from ksql.engine.plan.properties import Properties, format_info, identifier_text
 from ksql.engine.plan.rewrite import transform
 from ksql.engine.plan.steps import AggregateStep, FilterStep, GroupByStep, ProjectStep, QueryPlan, SinkStep, Step
@@ -144,8 +145,8 @@ def create_source(statement: ast.CreateSource, context: Context) -> Source:
     value_name = properties.format_name(is_key=False) or context.settings.get("ksql.persistence.default.format.value")
     if value_name is None:
         raise StatementError(
-            "Statement is missing the 'VALUE_FORMAT' property from the WITH clause. Either provide one or set a default "
-            "via the 'ksql.persistence.default.format.value' config."
+            "Statement is missing the 'VALUE_FORMAT' property from the WITH clause. Either provide one or set a "
+            "default via the 'ksql.persistence.default.format.value' config."
         )
     key_format = _format(key_name.upper(), properties, is_key=True)
     value_format = _format(value_name.upper(), properties, is_key=False)
@@ -253,7 +254,8 @@ def _with_inferred(
             raise StatementError(f"Table elements and {side}_SCHEMA_ID cannot both exist for create statement.")
         if info.get("schemaId") is not None and not format_for(info).needs_registry:
             raise StatementError(
-                f"{side}_FORMAT should support schema inference when {side}_SCHEMA_ID is provided. Current format is {info.name}."
+                f"{side}_FORMAT should support schema inference when {side}_SCHEMA_ID is provided. "
+                f"Current format is {info.name}."
             )
     inferred_key: tuple[Column, ...] = ()
     if not has_key and format_for(key_format).needs_registry:
@@ -263,7 +265,6 @@ def _with_inferred(
         inferred_value = _inferred(value_format, topic, context, is_key=False)
     if not has_value and not inferred_value and not statement.is_table and not columns and not inferred_key:
         raise StatementError("The statement does not define any columns.")
-    del statement
     return (*inferred_key, *columns, *inferred_value)
 
 
@@ -277,8 +278,8 @@ def _inferred(info: FormatInfo, topic: str, context: Context, *, is_key: bool) -
         raise StatementError(
             f"Schema for message values on topic '{topic}' does not exist in the Schema Registry.\n"
             f"Subject: {subject}\nPossible causes include:\n- The topic itself does not exist\n"
-            f"\t-> Use SHOW TOPICS; to check\n- Messages on the topic are not serialized using a format Schema Registry "
-            f"supports\n\t-> Use PRINT '{topic}' FROM BEGINNING; to verify\n"
+            f"\t-> Use SHOW TOPICS; to check\n- Messages on the topic are not serialized using a format Schema "
+            f"Registry supports\n\t-> Use PRINT '{topic}' FROM BEGINNING; to verify\n"
             "- Messages on the topic have not been serialized using a Confluent Schema Registry supported serializer\n"
             "\t-> See https://docs.confluent.io/current/schema-registry/docs/serializer-formatter.html\n"
             "- The schema is registered on a different instance of the Schema Registry\n"
@@ -405,7 +406,7 @@ def create_as_select(statement: ast.CreateAsSelect, context: Context) -> Created
     key_format, value_format = _sink_formats(left, schema, properties, context, text)
     prefix = str(context.settings.get("ksql.output.topic.name.prefix", ""))
     topic = properties.text("KAFKA_TOPIC") or prefix + statement.name
-    timestamp = _sink_timestamp(properties, schema, planned)
+    timestamp = properties.timestamp(schema)
     sink = SinkStep(
         context=statement.name,
         schema=schema,
@@ -455,11 +456,6 @@ def _check_timestamp_name(statement: ast.CreateAsSelect, properties: Properties)
 
 def _planned(query: ast.Query, context: Context, *, sink: str) -> Planned:
     return context.planner.plan(query, sink=sink)
-
-
-def _sink_timestamp(properties: Properties, schema: Schema, planned: Planned) -> TimestampColumn | None:
-    del planned
-    return properties.timestamp(schema)
 
 
 def _sink_formats(
@@ -517,8 +513,6 @@ def _check_intermediate(step: Step, value_format: str, context: Context) -> None
         return
     grouped = current.input
     assert isinstance(grouped, GroupByStep)  # noqa: S101
-    from ksql.engine.plan.planner import scope_of
-
     compiler = Compiler(scope_of(grouped.input), context.functions, context.settings)
     for call in current.functions:
         assert isinstance(call, ast.FunctionCall)  # noqa: S101
@@ -639,7 +633,7 @@ class InsertedRow:
     timestamp: int | None
 
 
-def insert_values(statement: ast.InsertValues, context: Context) -> InsertedRow:
+def insert_values(statement: ast.InsertValues, context: Context) -> InsertedRow:  # noqa: C901 - one branch for each kind
     """The row of an INSERT INTO ... VALUES.
 
     Raises:
@@ -733,8 +727,6 @@ def coerce_value(value: Any, source: SqlType, target: SqlType) -> Any:
     texts = source == STRING and target.base in ("DATE", "TIME", "TIMESTAMP", "DECIMAL", "BYTES")
     numbers = target.base == "DECIMAL" and source.base in ("INTEGER", "BIGINT", "DECIMAL", "DOUBLE")
     if texts and target == BYTES:
-        import base64
-
         return base64.b64decode(value)
     if widened or nested or texts or numbers:
         return values.caster(source, target)(value)

@@ -117,8 +117,8 @@ def substitute_variables(text: str, variables: Mapping[str, str]) -> str:
 
     Args:
         text: SQL text.
-        variables: values by name; names are compared without case. In a string a value stands for its characters, so that
-            quotes in it do not end the string.
+        variables: values by name; names are compared without case. In a string a value stands for its characters, so
+            that quotes in it do not end the string.
     """
     by_name = {name.upper(): value for name, value in variables.items()}
 

@@ -6,12 +6,12 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 from ksql.engine.sql import ast
-from ksql.engine.sql.ast import Position
 from ksql.engine.sql.lexer import Token, TokenKind, tokenize
 from ksql.engine.types import PRIMITIVES, STRING, SqlArray, SqlDecimal, SqlMap, SqlNamed, SqlStruct, SqlType
 from ksql.errors import ParsingError, StatementError
 
 if TYPE_CHECKING:
+    from ksql.engine.sql.ast import Position
     from collections.abc import Callable
 
 RESERVED: Final = frozenset(
@@ -816,7 +816,7 @@ class _Parser:
             raise self.error()
         return self._name_expression(token)
 
-    def _keyword_expression(self, token: Token) -> ast.Expression | None:
+    def _keyword_expression(self, token: Token) -> ast.Expression | None:  # noqa: PLR0911 - one branch for each kind
         position = token.position
         word, following = token.value, self._peek().value
         if word == "NULL":
