@@ -53,14 +53,15 @@ def check_heap(
     """Refuse sinks whose open files and fetched records do not fit the workers' heap.
 
     A sink keeps, for each partition that it reads and each path that records of it go to, one part of the upload in
-    memory (`s3.part.size`); a task holds what its consumer has fetched.
+    memory (`s3.part.size`), and each task one more on its way; and a task holds what its consumer has fetched and
+    what it was given before.
 
     Args:
         sinks: the sinks that share the workers.
         partitions: partitions of each topic.
         workers: how many workers share the tasks.
         heap: bytes of heap of a worker.
-        fetch: bytes that a task's consumer may hold (`fetch.max.bytes`).
+        fetch: bytes that a consumer fetches at once (`fetch.max.bytes`) where a sink does not say.
         where: the setting of the workers' memory, for the message.
         remedy: what to do about it.
 
@@ -90,15 +91,19 @@ def sink_heap(sink: Sink, *, partitions: int, workers: int, fetch: int) -> tuple
         sink: the sink.
         partitions: partitions of each topic that it reads.
         workers: how many workers share its tasks.
-        fetch: bytes that a task's consumer may hold.
+        fetch: bytes that a consumer fetches at once where the sink does not say.
     """
     tasks = min(int(sink.config.get("tasks.max", 1)), partitions * len(sink.reads))
     busiest = math.ceil(tasks / workers)
-    files = math.ceil(partitions * len(sink.reads) / tasks) * busiest * _paths(sink.config)
-    return files * int(sink.config.get("s3.part.size", _PART_SIZE)), busiest * fetch
+    files = math.ceil(partitions * len(sink.reads) / tasks) * busiest * _files_of_a_partition(sink.config)
+    part_size = int(sink.config.get("s3.part.size", _PART_SIZE))
+    fetched = int(sink.config.get("consumer.override.fetch.max.bytes", fetch))
+    return (files + busiest) * part_size, busiest * 2 * fetched
 
 
-def _paths(config: Mapping[str, str]) -> int:
-    # A partition's records go to one path, or to as many as the partitioner may have open.
+def _files_of_a_partition(config: Mapping[str, str]) -> int:
+    # A partition's records go to one path, or to as many as the partitioner may have open; keys and headers have
+    # files of their own.
     limit = int(config.get("partitioner.max.open.files", -1))
-    return limit if limit > 0 else 1
+    kinds = 1 + sum(config.get(name) == "true" for name in ("store.kafka.keys", "store.kafka.headers"))
+    return (limit if limit > 0 else 1) * kinds

@@ -24,12 +24,13 @@ import org.apache.kafka.connect.sink.SinkRecord;
  * @param compatibility what a change of schema does
  * @param formats how values are written, and keys and headers if they are to be
  * @param flushSize the records that are in the open files when they are closed
+ * @param maxOpenFiles how many folders of a topic partition may have an open file
  * @param tombstoneFolder the folder for the keys of records without a value
  * @param tags to be set on objects; null for no tags at all
  * @param tagsMatter whether it counts as a failure when they cannot be set
  */
 record Layout(ObjectKeys keys, Partitioner partitioner, SchemaCompatibility compatibility, Map<Kind, Format> formats,
-        int flushSize, String tombstoneFolder, Map<String, String> tags, boolean tagsMatter) {
+        int flushSize, int maxOpenFiles, String tombstoneFolder, Map<String, String> tags, boolean tagsMatter) {
     private static final Schema HEADER = SchemaBuilder.struct().name("Header")
             .field("key", Schema.STRING_SCHEMA)
             .field("value", Schema.OPTIONAL_STRING_SCHEMA)
@@ -80,6 +81,7 @@ record Layout(ObjectKeys keys, Partitioner partitioner, SchemaCompatibility comp
                 SchemaCompatibility.named(config.getString("schema.compatibility")),
                 formats,
                 config.flushSize(),
+                config.maxOpenFiles(),
                 config.getString("tombstone.encoded.partition"),
                 config.getBoolean("s3.object.tagging") ? tags(config) : null,
                 config.getString("s3.object.behavior.on.tagging.error").equals("fail"));

@@ -35,7 +35,6 @@ public final class S3SinkConfig extends AbstractConfig {
     static final String NULL_VALUES = "behavior.on.null.values";
     static final String STORE_KEYS = "store.kafka.keys";
     static final String AFFIX = "s3.schema.partition.affix.type";
-    static final String MAX_OPEN_FILES = "partitioner.max.open.files";
     static final String TIMEZONE = "timezone";
     static final String SCHEDULE = "rotate.schedule.interval.ms";
 
@@ -133,8 +132,9 @@ public final class S3SinkConfig extends AbstractConfig {
                     "Time-based partitioners: whose time counts: Wallclock, Record or RecordField.")
             .add("timestamp.field", Type.STRING, "timestamp", Importance.MEDIUM,
                     "RecordField: the field that holds the time.")
-            .add(MAX_OPEN_FILES, Type.INT, -1, Importance.LOW,
-                    "A bound on open files, which this sink does not have: -1 only.")
+            .add("partitioner.max.open.files", Type.INT, -1, Importance.LOW,
+                    "How many folders of a topic partition may have an open file; a record for one more closes all."
+                            + " -1: no bound.")
             .group("Store")
             .add(STORAGE, Type.CLASS, NO_DEFAULT_VALUE, new Implements(S3Storage.class), Importance.HIGH,
                     "The kind of store: S3Storage.")
@@ -220,6 +220,11 @@ public final class S3SinkConfig extends AbstractConfig {
 
     int flushSize() {
         return getInt("flush.size");
+    }
+
+    int maxOpenFiles() {
+        int limit = getInt("partitioner.max.open.files");
+        return limit > 0 ? limit : Integer.MAX_VALUE;
     }
 
     long rotateIntervalMs() {

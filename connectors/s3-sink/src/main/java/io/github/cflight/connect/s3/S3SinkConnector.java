@@ -69,8 +69,7 @@ public final class S3SinkConnector extends SinkConnector {
         }
         checkCompression(props, values);
         checkTombstones(values);
-        refuse(values.get(S3SinkConfig.AFFIX), "NONE", "this sink puts no schema names into paths");
-        refuse(values.get(S3SinkConfig.MAX_OPEN_FILES), -1, "this sink has no bound on open files");
+        checkAffix(values.get(S3SinkConfig.AFFIX));
         return new Config(new ArrayList<>(values.values()));
     }
 
@@ -100,11 +99,10 @@ public final class S3SinkConnector extends SinkConnector {
         }
     }
 
-    private static void refuse(ConfigValue value, Object allowed, String reason) {
-        boolean isAllowed = value.value() == null || allowed.toString().equalsIgnoreCase(value.value().toString());
-        if (!isAllowed && value.errorMessages().isEmpty()) {
-            value.addErrorMessage("Invalid value " + value.value() + " for configuration " + value.name()
-                    + ": only " + allowed + " is supported, " + reason + ".");
+    private static void checkAffix(ConfigValue affix) {
+        if (affix.errorMessages().isEmpty() && !"NONE".equalsIgnoreCase(String.valueOf(affix.value()))) {
+            affix.addErrorMessage("Invalid value " + affix.value() + " for configuration " + affix.name()
+                    + ": only NONE is supported, this sink puts no schema names into paths.");
         }
     }
 

@@ -74,7 +74,8 @@ final class TopicPartitionWriter {
         boolean tombstone = record.value() == null;
         String folder = tombstone ? layout.tombstoneFolder() : layout.partitioner().folder(record, now);
         long timestamp = rotation.hasInterval() ? timestamp(record, now) : now;
-        if (changesSchema(record, folder) || !open.isEmpty() && rotation.isDue(timestamp, folder, now)) {
+        boolean due = !open.isEmpty() && (needsRoom(folder) || rotation.isDue(timestamp, folder, now));
+        if (due || changesSchema(record, folder)) {
             closeFiles(now);
         }
         Schema fileSchema = schemas.containsKey(folder) ? schemas.get(folder) : record.valueSchema();
@@ -124,6 +125,10 @@ final class TopicPartitionWriter {
     void discard() {
         open.values().forEach(OpenFile::abort);
         open.clear();
+    }
+
+    private boolean needsRoom(String folder) {
+        return !open.containsKey(folder) && open.size() >= layout.maxOpenFiles();
     }
 
     private long timestamp(SinkRecord record, long now) {

@@ -30,9 +30,8 @@ class S3SinkConnectorTest {
     void whatCannotBeHonouredIsRefused() {
         Map<String, List<String>> errors = errors(Configs.properties(
                 "format.class", "io.confluent.connect.s3.format.parquet.ParquetFormat",
-                "s3.schema.partition.affix.type", "PREFIX",
-                "partitioner.max.open.files", "10"));
-        assertEquals(3, errors.size());
+                "s3.schema.partition.affix.type", "PREFIX"));
+        assertEquals(2, errors.size());
         assertTrue(errors.get("s3.schema.partition.affix.type").get(0).contains("only NONE is supported"));
     }
 
