@@ -243,63 +243,60 @@ def _package(commands: _Commands, source: Path, *options: str) -> None:
 
 def _install_go(report: _Report, commands: _Commands, *, pulumi: Path | None) -> None:
     if not go_binary("versitygw").exists():
-        with report.step("S3 store versitygw, built from source (about 2 minutes)"):
-            _build_go(commands, "versitygw", package="github.com/versity/versitygw/cmd/versitygw")
-    if pulumi is not None or go_binary("pulumi").exists():
-        return
-    installed = _install_official_pulumi(report, commands)
-    if not installed:
-        with report.step("Pulumi engine, built from source (about 5 minutes)"):
-            _build_go(
-                commands,
-                "pulumi-language-python",
-                package="github.com/pulumi/pulumi/sdk/v3/python/cmd/pulumi-language-python",
-            )
-            _build_go(commands, "pulumi", package="github.com/pulumi/pulumi/pkg/v3/cmd/pulumi")
+        store = _made_whole(go_binary("versitygw").parent)
+        with report.step("S3 store versitygw, built from source (about 2 minutes)"), store as folder:
+            package = "github.com/versity/versitygw/cmd/versitygw"
+            _build_go(commands, TOOLS / "versitygw", package=package, folder=folder)
+    if pulumi is None and not go_binary("pulumi").exists() and not _install_official_pulumi(report, commands):
+        engine = _made_whole(_engine_folder())
+        with report.step("Pulumi engine, built from source (about 5 minutes)"), engine as folder:
+            _build_pulumi(commands, folder)
 
 
-def _build_go(commands: _Commands, name: str, *, package: str) -> None:
-    source = TOOLS / name
+def _build_pulumi(commands: _Commands, folder: Path) -> None:
+    source = TOOLS / "pulumi"
+    # The newest language host that the module proxy has is older than the engine; the executor, which it looks for
+    # beside itself, comes with the engine's own release.
+    host = "github.com/pulumi/pulumi/sdk/v3/python/cmd/pulumi-language-python"
+    _build_go(commands, source / "language-python", package=host, folder=folder)
+    _build_go(commands, source, package="github.com/pulumi/pulumi/pkg/v3/cmd/pulumi", folder=folder)
+    sdk = commands.run(["go", "list", "-m", "-f", "{{.Dir}}", "github.com/pulumi/pulumi/sdk/v3"], cwd=source)
+    executor = folder / "pulumi-language-python-exec"
+    shutil.copyfile(f"{sdk.strip()}/python/cmd/{executor.name}", executor)
+    executor.chmod(0o755)
+
+
+def _build_go(commands: _Commands, source: Path, *, package: str, folder: Path) -> None:
+    # The engine refuses hosts and plug-ins that it takes for older than itself: all must know their version.
     version = re.search(r"github\.com/pulumi/pulumi/sdk/v3 (v[\d.]+)$", _require(source), re.MULTILINE)
-    with _made_whole(go_binary(name).parent) as folder:
-        # The engine refuses plug-ins and language hosts that it takes for older than itself: it must know its version.
-        known = f" -X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version={version[1]}" if version else ""
-        commands.run(
-            ["go", "build", "-trimpath", "-ldflags", f"-s -w{known}", "-o", str(folder / name), package], cwd=source
-        )
-        if name == "pulumi":
-            sdk = commands.run(["go", "list", "-m", "-f", "{{.Dir}}", "github.com/pulumi/pulumi/sdk/v3"], cwd=source)
-            script = f"{sdk.strip()}/python/cmd/pulumi-language-python-exec"
-            shutil.copyfile(script, folder / "pulumi-language-python-exec")
-            (folder / "pulumi-language-python-exec").chmod(0o755)
+    known = f" -X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version={version[1]}" if version else ""
+    program = folder / package.rpartition("/")[2]
+    commands.run(["go", "build", "-trimpath", "-ldflags", f"-s -w{known}", "-o", str(program), package], cwd=source)
 
 
 def _require(source: Path) -> str:
     return (source / "go.mod").read_text().replace(" // indirect", "")
 
 
+def _engine_folder() -> Path:
+    return go_binary("pulumi").parent
+
+
 def _install_official_pulumi(report: _Report, commands: _Commands) -> bool:
-    folder = go_binary("pulumi").parent
+    version = re.search(r"pulumi/pkg/v3 v([\d.]+)$", _require(TOOLS / "pulumi"), re.MULTILINE)
+    arguments = ["--no-edit-path", *(["--version", version[1]] if version else [])]
     try:
         with urllib.request.urlopen(_PULUMI_INSTALLER, timeout=_INSTALLER_SECONDS) as answer:
             script = answer.read()
-    except OSError as error:
-        report.line(
-            f"Pulumi's own installer cannot be reached ({getattr(error, 'reason', error)}): building from source"
-        )
+        with report.step("Pulumi engine, by its own installer"), _made_whole(_engine_folder()) as folder:
+            (folder / "install.sh").write_bytes(script)
+            commands.run(["sh", str(folder / "install.sh"), "--install-root", str(folder), *arguments])
+            for program in (folder / "bin").iterdir():
+                program.rename(folder / program.name)
+    except (OSError, CflightError) as error:
+        reason = getattr(error, "reason", error)
+        report.line(f"Pulumi's own installer cannot be had ({reason}): building from source")
         return False
-    with report.step("Pulumi engine, by its own installer"), _made_whole(folder) as target:
-        installer = target / "install.sh"
-        installer.write_bytes(script)
-        version = re.search(r"pulumi/pkg/v3 v([\d.]+)$", _require(TOOLS / "pulumi"), re.MULTILINE)
-        arguments = ["--version", version[1] if version else "latest", "--install-root", str(target), "--no-edit-path"]
-        try:
-            commands.run(["sh", str(installer), *arguments])
-        except CflightError as error:
-            report.line(f"Pulumi's own installer failed: {error}")
-            return False
-        for program in (target / "bin").iterdir():
-            program.rename(target / program.name)
     return True
 
 
@@ -323,11 +320,8 @@ def _link_programs(pulumi: Path | None) -> None:
     """Put the engine into the environment's `bin`, so that an active environment is all that `pulumi up` needs."""
     if pulumi is not None:
         return
-    engine = go_binary("pulumi").parent
-    host = go_binary("pulumi-language-python").parent
     for name in ("pulumi", "pulumi-language-python", "pulumi-language-python-exec"):
-        target = engine / name if (engine / name).exists() else host / name
-        link = VENV / "bin" / name
+        link, target = VENV / "bin" / name, _engine_folder() / name
         if link.is_symlink() and link.readlink() == target:
             continue
         link.unlink(missing_ok=True)
