@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
+import shutil
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pulumi
 import pytest
+from pulumi import automation
 
+from infra.__main__ import declare as program
 from infra.kubernetes import jmx
 from infra.kubernetes.job import Job, JobArgs
 from infra.kubernetes.kafka import resource_name
@@ -20,6 +26,7 @@ from services.settings import ConsumerSettings, load
 from services.transform.settings import TransformSettings
 from tests.program.kubernetes_cluster import (
     DEV,
+    ROOT,
     STRIMZI,
     VERSIONS,
     cluster,
@@ -34,7 +41,6 @@ from tests.program.kubernetes_cluster import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     from tests.program.recording import Program
 
@@ -892,3 +898,35 @@ def test_outputs_say_where_everything_is() -> None:
     assert exported["schemaRegistryUrl"] == "http://registry.cflight-dev.svc:8080/apis/ccompat/v7"
     assert exported["ksqlUrl"] == "http://ksql.cflight-dev.svc:8088"
     assert exported["buckets"] == {"quotes": "cflight.bucket", "batches": "flightbatch.bucket"}
+
+
+def test_preview_of_dev_works_without_a_cluster(tmp_path: Path) -> None:
+    plugins = Path(os.environ.get("PULUMI_HOME", Path.home() / ".pulumi")) / "plugins"
+    if shutil.which("pulumi") is None or not list(plugins.glob("resource-kubernetes-v*")):
+        pytest.skip("needs pulumi and its kubernetes provider: `pulumi plugin install resource kubernetes`")
+    summary = preview(tmp_path, **{"cflight:kubernetes.strimzi.operator": "found"})
+    assert summary["create"] > 90
+
+
+def preview(folder: Path, **settings: str) -> dict[str, int]:
+    """Preview the dev stack with the real engine and no cluster; return how many there are of each operation."""
+    shutil.copy(ROOT / "Pulumi.dev.yaml", folder)
+    stack = automation.create_or_select_stack(
+        "dev",
+        project_name="cflight",
+        program=program,
+        opts=automation.LocalWorkspaceOptions(
+            work_dir=str(folder),
+            project_settings=automation.ProjectSettings(
+                name="cflight", runtime="python", backend=automation.ProjectBackend(url=f"file://{folder}")
+            ),
+            env_vars={
+                "KUBECONFIG": os.devnull,
+                "PULUMI_CONFIG_PASSPHRASE": "none",
+                "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            },
+        ),
+    )
+    for key, value in settings.items():
+        stack.set_config(key, automation.ConfigValue(value), path=True)
+    return {str(kind): count for kind, count in stack.preview().change_summary.items()}
