@@ -55,7 +55,8 @@ ZONES = 3
 PARTITION_MB = 5.0
 MCU_MB = 20.0
 OBJECT_BYTES = 128 * MIB
-PART_BYTES = 25 * MIB
+# Parts of an upload: S3's smallest for objects of one part, else few requests.
+SMALL_PART, LARGE_PART = 5 * MIB, 25 * MIB
 FILE_SECONDS = 600
 NODE_TYPES = {"m7i.large": 2, "m7i.xlarge": 4, "m7i.2xlarge": 8, "m7i.4xlarge": 16}
 PLATFORM_CPUS = 2  # registry, jobs, and what every node runs
@@ -156,6 +157,7 @@ class SinkPlan:
     """A sink: its files, its workers, its requests."""
 
     flush_size: int
+    part_size: int
     object_bytes: int
     objects_per_day: int
     requests_per_day: int
@@ -345,12 +347,14 @@ def _sink(*, mb: float, records: float, partitions: int, peak: float, flush_size
     in_file = flush_size or max(1, math.floor(min(OBJECT_BYTES / record, in_time)))
     objects = records / in_file
     size = record * in_file
-    requests = objects * (2 + math.ceil(size / PART_BYTES))
+    part = SMALL_PART if size <= SMALL_PART else LARGE_PART
+    requests = objects * (2 + math.ceil(size / part))
     units = mb * peak / MCU_MB
     mcus = next(size for size in (1, 2, 4, 8) if units <= size * MAX_WORKERS * USED or size == 8)
     workers = max(1, min(MAX_WORKERS, math.ceil(units / mcus / USED)))
     return SinkPlan(
         flush_size=in_file,
+        part_size=part,
         object_bytes=round(size),
         objects_per_day=round(objects),
         requests_per_day=round(requests),
@@ -417,7 +421,7 @@ def stack_settings(made: Plan, work: Workload) -> dict[str, Any]:
         "cflight:sinks": {
             name: {
                 "flushSize": sink.flush_size,
-                "partSize": f"{PART_BYTES // MIB}Mi",
+                "partSize": f"{sink.part_size // MIB}Mi",
                 "tasksMax": sink.tasks,
             }
             for name, sink in sinks.items()
@@ -433,6 +437,7 @@ def stack_settings(made: Plan, work: Workload) -> dict[str, Any]:
                 }
             },
             "kafka": {"kind": made.kind, "brokerType": made.broker_type, "brokers": made.brokers, **disks},
+            "buckets": {"expiryDays": round(work.object_days)},
             "connect": {"sinks": {name: {"mcus": sink.mcus, "workers": sink.workers} for name, sink in sinks.items()}},
         },
     }
