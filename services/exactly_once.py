@@ -9,6 +9,8 @@ What can happen, and what follows:
 - partitions are taken away: what was processed is committed first; if they are lost already, it is aborted;
 - an error that a transaction does not survive: it is aborted, and the messages are read again;
 - an error that the producer does not survive (fenced, or its transaction timed out): clients are made anew;
+- all brokers are lost: clients are made anew, since librdkafka 2.16 keeps asking the coordinator's old connection;
+- a call of librdkafka that has a time-out does not return for long after it: the process ends, to be started again;
 - a message that the service cannot process: the transaction is aborted, the message is dead-lettered when it comes
 again;
 - a record that the broker refuses: messages are committed one by one until the one is found; that is dead-lettered.
@@ -42,7 +44,7 @@ from services import kafka, metrics
 from services.errors import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
     from services.health import Health
     from services.kafka import Config
@@ -53,6 +55,7 @@ _IDLE_SECONDS = 0.5
 _BACKOFF_FIRST_SECONDS = 0.2
 _BACKOFF_LAST_SECONDS = 10.0
 _CALL_SECONDS = 30.0
+_HUNG_SECONDS = 60.0
 _REPORT_SECONDS = 2.0
 # Kafka's answers that concern one record and not the connection.
 _REFUSALS = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG, KafkaError.INVALID_RECORD})
@@ -245,6 +248,7 @@ class _State:
     stop: threading.Event = field(default_factory=threading.Event)
     refusal: KafkaError | None = None
     poisons: Poisons = field(default_factory=dict)  # pyright: ignore[reportUnknownVariableType]
+    call_began: float | None = None
     one_by_one: int = 0
 
 
@@ -272,7 +276,6 @@ class Loop:
     ) -> None:
         self._make_work = work
         self._topic = topic
-        self._watch = _BrokerWatch(health)
         self._consumer_config = consumer
         self._producer_config = producer
         self._transaction_seconds = transaction_seconds
@@ -285,6 +288,7 @@ class Loop:
 
     def run(self) -> None:
         """Run until `stop`."""
+        threading.Thread(target=self._watch_calls, name="watchdog", daemon=True).start()
         attempt = 0
         while not self._state.stop.is_set():
             started = time.monotonic()
@@ -296,14 +300,26 @@ class Loop:
                 log.warning("starting over with new clients", extra={"cause": str(error)})
                 self._state.stop.wait(backoff(attempt))
 
+    def _watch_calls(self) -> None:
+        while not self._state.stop.wait(1):
+            began = self._state.call_began
+            if began is not None and time.monotonic() - began > _HUNG_SECONDS:
+                log.critical("a call of librdkafka hangs: ending, to be started again")
+                os._exit(os.EX_SOFTWARE)
+
     def _run_clients(self) -> None:
         self._health.missing("kafka", "connecting")
         self._state.refusal = None
-        producer = Producer(self._producer_config | {"on_delivery": self._on_delivery})
+        watch = _BrokerWatch(self._health)
+        callbacks = {"on_delivery": self._on_delivery, "error_cb": watch.on_error}
+        producer = Producer(self._producer_config | callbacks)
         self._init_transactions(producer)
         if self._state.stop.is_set():
             return
-        consumer = Consumer(self._consumer_config | {"error_cb": self._watch.on_error})
+        producer.poll(0)  # brings what was reported while there was no broker yet
+        watch.lost = False
+        self._health.present("brokers")
+        consumer = Consumer(self._consumer_config | {"error_cb": watch.on_error})
         work = self._make_work()
         session = _Session(
             work=work,
@@ -311,16 +327,13 @@ class Loop:
             producer=producer,
             transaction_seconds=self._transaction_seconds,
             health=self._health,
-            watch=self._watch,
+            watch=watch,
             state=self._state,
         )
         try:
             session.run(self._topic)
         finally:
-            # A clean end has nothing open; whatever else is open never becomes visible.
-            with contextlib.suppress(KafkaException):
-                producer.purge()
-                producer.abort_transaction(5)
+            session.discard()
             work.close()
             with contextlib.suppress(KafkaException, ClientsUnusableError):
                 consumer.close()
@@ -347,25 +360,17 @@ class Loop:
 
 
 class _BrokerWatch:
-    """Notices that no broker can be reached, and that one can again."""
+    """Notices that no broker can be reached."""
 
     def __init__(self, health: Health) -> None:
         self._health = health
-        self._away = False
+        self.lost = False
 
     def on_error(self, error: KafkaError) -> None:
         kafka.log_error(error)
         if error.name() == "_ALL_BROKERS_DOWN":
-            self._away = True
+            self.lost = True
             self._health.missing("brokers", error.str())
-
-    def look(self, consumer: Consumer) -> None:
-        if not self._away:
-            return
-        with contextlib.suppress(KafkaException):
-            consumer.list_topics(timeout=1)
-            self._away = False
-            self._health.present("brokers")
 
 
 class _Session:
@@ -390,6 +395,7 @@ class _Session:
         self._watch = watch
         self._state = state
         self._next_report = 0.0
+        self._failure: Exception | None = None
         # The same object all along: a rebalance may end the transaction while the work is waiting for a message.
         self._transaction = Transaction(producer)
 
@@ -403,6 +409,13 @@ class _Session:
             self._report()
         self._finish()
 
+    def discard(self) -> None:
+        """Give up what is open, if anything is; it never becomes visible."""
+        self._transaction.spans = {}
+        with contextlib.suppress(KafkaException):
+            self._producer.purge()
+            self._producer.abort_transaction(1)
+
     def _turn(self) -> None:
         transaction = self._transaction
         left = _IDLE_SECONDS
@@ -413,10 +426,14 @@ class _Session:
                 return
         try:
             self._work.run(self._consumer, transaction, timeout=left, poisons=self._state.poisons)
+            if self._watch.lost:
+                raise ClientsUnusableError("no broker can be reached")
+            if self._failure is not None:
+                raise ClientsUnusableError(str(self._failure)) from self._failure
         except UnprocessableError as error:
             log.exception("a message cannot be processed; it will be dead-lettered", extra={"position": error.position})
             self._state.poisons[error.position] = Poison(reason=Reason.INTERNAL_ERROR, what=repr(error.__cause__))
-            self._abort()
+            self._start_over()
         except KafkaException as error:
             self._recover(error.args[0])
 
@@ -454,6 +471,7 @@ class _Session:
         deadline = time.monotonic() + _CALL_SECONDS
         attempt = 0
         while True:
+            self._state.call_began = time.monotonic()
             try:
                 call()
             except KafkaException as error:
@@ -465,6 +483,8 @@ class _Session:
                 attempt += 1
             else:
                 return
+            finally:
+                self._state.call_began = None
 
     def _recover(self, error: KafkaError) -> None:
         """Abort and read again, or give up on these clients."""
@@ -475,7 +495,7 @@ class _Session:
         refusal, self._state.refusal = self._state.refusal, None
         if refusal is not None:
             self._find_refused(refusal)
-        self._abort()
+        self._start_over()
 
     def _find_refused(self, refusal: KafkaError) -> None:
         """Go message by message until the refused one is alone in its transaction; then dead-letter it."""
@@ -487,12 +507,18 @@ class _Session:
             )
         self._state.one_by_one = max(1, sum(span.next - span.first for span in spans.values()))
 
-    def _abort(self) -> None:
+    def _abort(self) -> dict[tuple[str, int], Span]:
+        """Abort, and return what had been taken."""
         spans, self._transaction.spans = self._transaction.spans, {}
         self._producer.purge()
         self._retry(lambda: self._producer.abort_transaction(5))
         metrics.TRANSACTIONS.labels(outcome="aborted").inc()
         self._producer.begin_transaction()
+        return spans
+
+    def _start_over(self) -> None:
+        """Abort, and go back to what is committed."""
+        spans = self._abort()
         partitions = self._consumer.assignment()
         if not partitions:
             return
@@ -507,18 +533,29 @@ class _Session:
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         log.info("assigned", extra={"partitions": [partition.partition for partition in partitions]})
-        self._work.assigned(consumer, partitions)
-        self._health.present("kafka")
+        with self._keeping_failures():
+            self._work.assigned(consumer, partitions)
+            self._health.present("kafka")
 
     def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         log.info("revoked", extra={"partitions": [partition.partition for partition in partitions]})
-        self._finish()
+        with self._keeping_failures():
+            self._finish()
         self._forget(partitions)
 
     def _on_lost(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         log.warning("lost", extra={"partitions": [partition.partition for partition in partitions]})
-        self._abort()
+        with self._keeping_failures():
+            self._abort()
         self._forget(partitions)
+
+    @contextlib.contextmanager
+    def _keeping_failures(self) -> Generator[None]:
+        """Keep a failure for after the call that a rebalance interrupted: what a callback raises comes out garbled."""
+        try:
+            yield
+        except (KafkaException, ClientsUnusableError) as error:
+            self._failure = error
 
     def _forget(self, partitions: list[TopicPartition]) -> None:
         self._work.dropped(partitions)
@@ -531,7 +568,6 @@ class _Session:
         if now < self._next_report:
             return
         self._next_report = now + _REPORT_SECONDS
-        self._watch.look(self._consumer)
         for partition in self._consumer.position(self._consumer.assignment()):
             watermarks = self._consumer.get_watermark_offsets(partition, cached=True)
             if watermarks and watermarks[1] >= 0:

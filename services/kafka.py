@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING, Any
 
 from services import contracts
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Config = dict[str, Any]
+_LOG_PAUSE_SECONDS = 10.0
 _OAUTH_EXTRA = "pip install 'cflight[aws]'"
 
 
@@ -35,7 +37,7 @@ def client_config(settings: KafkaSettings, *, client_id: str) -> Config:
         "client.id": client_id,
         "security.protocol": settings.kafka_security_protocol,
         "error_cb": log_error,
-        "logger": logging.getLogger("librdkafka"),
+        "logger": _library_log,
         "socket.keepalive.enable": True,
         # Reconnect soon: a broker that restarts is back in seconds.
         "reconnect.backoff.max.ms": 2000,
@@ -117,9 +119,23 @@ def producer_config(settings: ConsumerSettings, *, instance: str, memory: Memory
     }
 
 
+def _is_news(record: logging.LogRecord) -> bool:
+    # Lost connections come to log_error as well.
+    return not record.getMessage().startswith("FAIL [")
+
+
+_library_log = logging.getLogger("librdkafka")
+_library_log.addFilter(_is_news)
+
+_logged_at: dict[str, float] = {}
+
+
 def log_error(error: KafkaError) -> None:
-    """Log what a client reports of its own accord; it mends these itself, or a call fails."""
-    log.warning("kafka", extra={"code": error.name(), "detail": error.str()})
+    """Log what a client reports of its own accord, each kind once in a while; it mends these itself, or a call fails."""
+    now = time.monotonic()
+    if now - _logged_at.get(error.name(), -_LOG_PAUSE_SECONDS) >= _LOG_PAUSE_SECONDS:
+        _logged_at[error.name()] = now
+        log.warning("kafka", extra={"code": error.name(), "detail": error.str()})
 
 
 def _iam_token_callback(region: str) -> Any:

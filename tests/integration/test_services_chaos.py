@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+from services_stack import QUICK, Stack, post, running_stack
 
 from bench import outputs
 from bench.load import batches
 from services import contracts
-from services_stack import QUICK, Stack, post, running_stack
 
 if TYPE_CHECKING:
     from bench.processes import ServiceProcess
