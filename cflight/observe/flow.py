@@ -64,6 +64,8 @@ class FlowMeter:
 
     def __init__(self, endpoints: Endpoints) -> None:
         self._admin = AdminClient(endpoints.kafka_config(client_id="cflight-watch"))
+        # The last offset of what is written in transactions is a marker's: a reader that is 1 behind has read all.
+        self._marked = {*TOPICS} - {contracts.EVENT_LOG} - ({contracts.CHEAPEST} if endpoints.ksql_url else set())
         self._partitions = {topic: partitions_of(topic, admin=self._admin) for topic in TOPICS}
 
     def look(self) -> Flow:
@@ -93,7 +95,8 @@ class FlowMeter:
                     if place.topic in by_topic:
                         behind = max(by_topic[place.topic].get(place.partition, 0) - max(place.offset, 0), 0)
                         topics = lag.setdefault(name, {})
-                        topics[place.topic] = topics.get(place.topic, 0) + behind
+                        marker = behind == 1 and place.topic in self._marked
+                        topics[place.topic] = topics.get(place.topic, 0) + (0 if marker else behind)
         except (KafkaException, TimeoutError) as error:
             raise ReadError(f"Kafka does not answer: {error}") from None
         return lag

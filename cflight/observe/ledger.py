@@ -24,6 +24,17 @@ if TYPE_CHECKING:
     from cflight.endpoints import Endpoints
     from cflight.traffic.sender import Accepted, Position
 
+# From the pipeline's end to its beginning: read in this order, what has come out always has its source among what was
+# read.
+TOPICS = (
+    contracts.CHEAPEST,
+    contracts.COMPRESSED,
+    contracts.PAYLOAD,
+    contracts.INCOMING,
+    contracts.INCOMING_DLQ,
+    contracts.EVENT_LOG_DLQ,
+    contracts.EVENT_LOG,
+)
 _BOM = b"\xef\xbb\xbf"
 _FIELDS = 5
 _PRICE, _ROW_ID, _BATCH_ID = 3, 5, 6
@@ -130,26 +141,14 @@ class Ledger:
 
     def __init__(self, endpoints: Endpoints, *, from_now: bool) -> None:
         self._endpoints = endpoints
-        self._whole = not from_now
         self._buckets = Buckets(endpoints)
+        self._book = Book(quotes_bucket=endpoints.quotes_bucket, refines=endpoints.ksql_url is not None)
+        self._whole = not from_now
         topics = Topics(endpoints)
-        # From the pipeline's end to its beginning: so what has come out always has its source among what was read.
-        self._handlers = {
-            contracts.CHEAPEST: self._take_quote,
-            contracts.COMPRESSED: self._take_compressed,
-            contracts.PAYLOAD: self._take_bundle,
-            contracts.INCOMING: self._take_row,
-            contracts.INCOMING_DLQ: self._take_reject,
-            contracts.EVENT_LOG_DLQ: self._take_refusal,
-            contracts.EVENT_LOG: self._take_input,
-        }
-        self._logs: dict[str, TopicLog] = {topic: topics.log(topic, from_now=from_now) for topic in self._handlers}
+        self._logs: list[TopicLog] = [topics.log(topic, from_now=from_now) for topic in TOPICS]
         self._seen_keys: set[tuple[str, str]] = set()
         if from_now:
             self._seen_keys = {(stored.bucket, stored.key) for stored in self._list()}
-        self._inputs: dict[tuple[str, int, int], _Input] = {}
-        self._refusals: dict[tuple[str, int, int], list[Reject]] = {}
-        self._traces: dict[str, _Trace] = {}
         self.objects: list[StoredObject] = []
 
     def update(self) -> None:
@@ -160,16 +159,16 @@ class Ledger:
         """
         for stored in self._list():
             if (stored.bucket, stored.key) not in self._seen_keys:
-                self._take_object(stored)
+                self._book.take_object(stored, self._buckets.records(stored))
                 self._seen_keys.add((stored.bucket, stored.key))
                 self.objects.append(stored)
-        for topic, log in self._logs.items():
+        for log in self._logs:
             for record in log.catch_up():
-                self._handlers[topic](record)
+                self._book.take(record)
 
     def rows_seen(self) -> int:
         """Return how many enriched rows have been seen."""
-        return sum(len(trace.row_ids) for trace in self._traces.values())
+        return self._book.rows_seen()
 
     def audit(self, accepted: Iterable[Accepted], *, only: bool = False) -> Audit:
         """Account for batches with what was read so far.
@@ -178,29 +177,99 @@ class Ledger:
             accepted: what senders were told is accepted: each must be in the event log, as it was sent.
             only: whether to account for these alone, and not for other senders' batches.
         """
+        return self._book.audit(accepted, only=only, whole=self._whole)
+
+    def close(self) -> None:
+        """Leave the brokers."""
+        for log in self._logs:
+            log.close()
+
+    def _list(self) -> list[StoredObject]:
+        buckets = (self._endpoints.batches_bucket, self._endpoints.quotes_bucket)
+        return [stored for bucket in buckets for stored in self._buckets.objects(bucket)]
+
+
+class Book:
+    """What was seen, by batch.
+
+    Args:
+        quotes_bucket: the bucket of the quotes; objects of any other hold batches.
+        refines: whether the engine may write several quotes of a batch, the last of which counts.
+    """
+
+    def __init__(self, *, quotes_bucket: str, refines: bool) -> None:
+        self._quotes_bucket = quotes_bucket
+        self._refines = refines
+        self._handlers = {
+            contracts.CHEAPEST: self._take_quote,
+            contracts.COMPRESSED: self._take_compressed,
+            contracts.PAYLOAD: self._take_bundle,
+            contracts.INCOMING: self._take_row,
+            contracts.INCOMING_DLQ: self._take_reject,
+            contracts.EVENT_LOG_DLQ: self._take_refusal,
+            contracts.EVENT_LOG: self._take_input,
+        }
+        self._inputs: dict[tuple[str, int, int], _Input] = {}
+        self._refusals: dict[tuple[str, int, int], list[Reject]] = {}
+        self._traces: dict[str, _Trace] = {}
+
+    def take(self, record: Record) -> None:
+        """Write down a record of one of the `TOPICS`.
+
+        Args:
+            record: the record.
+        """
+        self._handlers[record.topic](record)
+
+    def take_object(self, stored: StoredObject, found: Iterable[Any]) -> None:
+        """Write down an object.
+
+        Args:
+            stored: the object.
+            found: what it holds: quotes, or enriched lines.
+        """
+        if stored.bucket == self._quotes_bucket:
+            for quote in found:
+                trace = self._trace(quote["BATCHUUID"])
+                trace.stored_quotes.append((stored, (quote["CHEAPEST_QUOTE"], quote["UUID"])))
+            return
+        by_batch: dict[str, list[str]] = {}
+        for line in found:
+            by_batch.setdefault(line.split(",")[_BATCH_ID], []).append(line)
+        for batch_id, lines in by_batch.items():
+            self._trace(batch_id).lines.append((stored, lines))
+
+    def rows_seen(self) -> int:
+        """Return how many enriched rows have been seen."""
+        return sum(len(trace.row_ids) for trace in self._traces.values())
+
+    def audit(self, accepted: Iterable[Accepted], *, only: bool, whole: bool) -> Audit:
+        """Account for batches.
+
+        Args:
+            accepted: what senders were told is accepted.
+            only: whether to account for these alone.
+            whole: whether the event log was read from its beginning: then nothing may have come from elsewhere.
+        """
         accounts: dict[tuple[str, int, int], Account] = {}
-        claimed = {_key(one.position): one for one in accepted}
-        for position, claim in claimed.items():
+        for claim in accepted:
+            position = _key(claim.position)
             given = self._inputs.get(position)
             if given is None:
                 accounts[position] = Account(position=position, batch_id="", missing=["is not in the event log"])
-            else:
-                accounts[position] = self._account(position, given)
-                if given.body != claim.batch.body:
-                    accounts[position].wrong.append("the event log holds other bytes than were sent")
+                continue
+            accounts[position] = self._account(position, given)
+            if given.body != claim.batch.body:
+                accounts[position].wrong.append("the event log holds other bytes than were sent")
         if not only:
             for position, given in self._inputs.items():
                 if position not in accounts:
                     accounts[position] = self._account(position, given)
-        known = {given.batch_id for given in self._inputs.values()}
-        strange = self._traces.keys() - known if self._whole and not only else set[str]()
+        strange: set[str] = set()
+        if whole and not only:
+            strange = self._traces.keys() - {given.batch_id for given in self._inputs.values()}
         wrong = [f"batch id {batch_id} came out, but nothing in the event log has it" for batch_id in sorted(strange)]
         return Audit(accounts=accounts, wrong=wrong)
-
-    def close(self) -> None:
-        """Leave the brokers."""
-        for log in self._logs.values():
-            log.close()
 
     def _account(self, position: tuple[str, int, int], given: _Input) -> Account:
         trace = self._traces.get(given.batch_id, _Trace())
@@ -228,12 +297,8 @@ class Ledger:
         expected = [line for number, line in lines if number not in set(rejected)]
         _check_rows(account, trace, expected)
         if expected:
-            _check_quote(account, trace, expected, once=self._endpoints.ksql_url is None)
+            _check_quote(account, trace, expected, once=not self._refines)
         return account
-
-    def _list(self) -> list[StoredObject]:
-        buckets = (self._endpoints.batches_bucket, self._endpoints.quotes_bucket)
-        return [stored for bucket in buckets for stored in self._buckets.objects(bucket)]
 
     def _trace(self, batch_id: str) -> _Trace:
         return self._traces.setdefault(batch_id, _Trace())
@@ -269,21 +334,7 @@ class Ledger:
         self._trace(record.key or "").compressed += 1
 
     def _take_quote(self, record: Record) -> None:
-        trace = self._trace(record.key or "")
-        trace.quotes.append((record.value["CHEAPEST_QUOTE"], record.value["UUID"]))
-
-    def _take_object(self, stored: StoredObject) -> None:
-        found: list[Any] = self._buckets.records(stored)
-        if stored.bucket == self._endpoints.quotes_bucket:
-            for quote in found:
-                trace = self._trace(quote["BATCHUUID"])
-                trace.stored_quotes.append((stored, (quote["CHEAPEST_QUOTE"], quote["UUID"])))
-            return
-        by_batch: dict[str, list[str]] = {}
-        for line in found:
-            by_batch.setdefault(line.split(",")[_BATCH_ID], []).append(line)
-        for batch_id, lines in by_batch.items():
-            self._trace(batch_id).lines.append((stored, lines))
+        self._trace(record.key or "").quotes.append((record.value["CHEAPEST_QUOTE"], record.value["UUID"]))
 
 
 def _check_refused(account: Account, trace: _Trace) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cflight.endpoints import Endpoints
-from cflight.leftovers import EPHEMERAL_PREFIX, scrap
+from cflight.leftovers import EPHEMERAL_PREFIX, note_keeper, scrap
 from cflight.testing.errors import KeeperError
 from cflight.testing.stack import RunningStack
 
@@ -26,13 +26,18 @@ _FOLDER = "/tmp"  # noqa: S108 - mkdtemp makes a folder that only its owner can 
 
 @contextmanager
 def ephemeral_stack(
-    settings: Mapping[str, Any] | None = None, *, keep: bool = False, on_step: Callable[[str], None] | None = None
+    settings: Mapping[str, Any] | None = None,
+    *,
+    keep: bool = False,
+    folder: Path | None = None,
+    on_step: Callable[[str], None] | None = None,
 ) -> Generator[RunningStack]:
     """Bring up a stack of the local target for as long as the context lasts, or this process lives.
 
     Args:
         settings: what differs from `Pulumi.local.yaml`, by full key: `{"cflight:cheapestEngine": "service"}`.
         keep: whether it stays up afterwards, for inspection; its name and folder are told by `on_step`.
+        folder: where to put the stack's home; a short path.
         on_step: told what is being done.
 
     Yields:
@@ -42,7 +47,8 @@ def ephemeral_stack(
         KeeperError: it did not come up.
     """
     tell = on_step or _tell_nobody
-    home = Path(tempfile.mkdtemp(prefix=EPHEMERAL_PREFIX, dir=_FOLDER))
+    home = Path(tempfile.mkdtemp(prefix=EPHEMERAL_PREFIX, dir=folder or _FOLDER))
+    note_keeper(home, keep=keep)  # until the keeper itself does
     name = f"t-{secrets.token_hex(3)}"
     log = home / "keeper.log"
     with log.open("wb") as errors:
@@ -144,11 +150,14 @@ class StackPool:
         return self._shared[key]
 
     @contextmanager
-    def fresh(self, settings: Mapping[str, Any] | None = None) -> Generator[RunningStack]:
+    def fresh(
+        self, settings: Mapping[str, Any] | None = None, *, folder: Path | None = None
+    ) -> Generator[RunningStack]:
         """Bring up a stack that no other test sees: for tests that break things.
 
         Args:
             settings: what differs from `Pulumi.local.yaml`, by full key.
+            folder: where to put the stack's home; a short path.
 
         Yields:
             The stack, ready; taken down when the context ends.
@@ -161,7 +170,7 @@ class StackPool:
                 "a test wants a stack of its own, but the session is pointed at an existing one",
                 where=f"--stack {self._existing.name}",
             )
-        with ephemeral_stack(settings, keep=self._keep, on_step=self._on_step) as stack:
+        with ephemeral_stack(settings, keep=self._keep, folder=folder, on_step=self._on_step) as stack:
             yield stack
 
     def close(self) -> None:

@@ -124,7 +124,12 @@ class Sender:
     ) -> None:
         if concurrency < 1 or (rate is not None and rate <= 0):
             raise SendError("concurrency and rate must be positive")
-        self._url = url
+        try:
+            self._url = httpx.URL(url)
+        except httpx.InvalidURL as error:
+            raise SendError(f"is no URL: {error}", where=url) from None
+        if self._url.scheme not in {"http", "https"} or not self._url.host:
+            raise SendError("is no URL to post to", where=url, remedy="It begins with http:// or https://.")
         self._headers = {"content-type": "application/gzip"}
         if token:
             self._headers["authorization"] = f"Bearer {token}"
@@ -214,8 +219,6 @@ class Sender:
             answer = await client.post(self._url, content=batch.body)
         except httpx.TransportError as error:
             return _Retry(why=str(error) or type(error).__name__, status=None, after=None)
-        except httpx.InvalidURL as error:
-            raise SendError(str(error), where=self._url) from None
         if answer.status_code == HTTPStatus.ACCEPTED:
             place = answer.json()
             position = Position(place["topic"], place["partition"], place["offset"])
