@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,8 @@ from pathlib import Path
 from infra.local.cgroup import enforce
 
 _PR_SET_PDEATHSIG = 1
+# In a folder that is discarded as long as its process was never ready.
+READY_MARK = ".was-ready"
 _INHERITED = ("PATH", "HOME", "LANG", "TZ", "JAVA_HOME", "SSL_CERT_FILE")
 
 
@@ -31,6 +34,9 @@ def launch(folder: Path) -> None:
     _die_with_parent(supervisor)
     spec = json.loads((folder / "spec.json").read_text())
     enforcement = enforce(spec["cgroup"], limit=spec["memory"])
+    if spec["discard"] and not (folder / spec["discard"] / READY_MARK).exists():
+        shutil.rmtree(folder / spec["discard"], ignore_errors=True)
+        (folder / spec["discard"]).mkdir()
     environment = {name: os.environ[name] for name in _INHERITED if name in os.environ} | spec["environment"]
     if spec["prepare"] and not (folder / spec["prepared"]).exists():
         subprocess.run(spec["prepare"], check=True, env=environment, cwd=folder)

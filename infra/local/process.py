@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import socket
 import urllib.error
@@ -10,10 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pulumi
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
 from pydantic import BaseModel, Field
 
 from infra.errors import ResourceError, WaitError
 from infra.local.home import part_folder, write_private
+from infra.local.launch import READY_MARK
 from infra.local.starts import read_starts
 from infra.local.supervisor import SupervisorClient
 from infra.provider.handler import Change, Handler, IncompleteError, Inputs, Properties, State
@@ -30,16 +34,18 @@ _PROBE_SECONDS = 2.0
 
 
 class Ready(BaseModel):
-    """When a process is ready: exactly one of the two is given.
+    """When a process is ready: exactly one of the first three is given.
 
     Attributes:
         url: answers with a status below 300.
         address: host:port, accepts connections.
+        brokers: host:port of Kafka, which lists itself as a broker: before, it takes connections but no topics.
         seconds: the longest time until then.
     """
 
     url: str | None = None
     address: str | None = None
+    brokers: str | None = None
     seconds: float = 60.0
 
 
@@ -54,6 +60,7 @@ class ProcessInputs(Inputs):
     files: dict[str, str] = Field(default_factory=dict)
     prepare: list[str] = Field(default_factory=list)
     prepared: str = ""
+    discard: str = ""
     memory: int = Field(ge=1)
     ready: Ready
     stop_seconds: int = 10
@@ -74,8 +81,10 @@ class Process(pulumi.CustomResource):
         files: files to write into the part's folder before the start, by relative path; secrets may be here.
         prepare: a command to run before the start as long as the file `prepared` is not there.
         prepared: see `prepare`.
+        discard: a folder below the part's to empty before a start as long as the process was never ready: for parts
+            that cannot take up what they had half made when they were killed.
         memory: hard limit in bytes.
-        ready: `{"url": …}` or `{"address": …}`: what must answer before others may use it.
+        ready: `{"url": …}`, `{"address": …}` or `{"brokers": …}`: what must answer before others may use it.
         stop_seconds: how long it may take to stop cleanly before it is killed.
         url: where users find it; for status.
         code: fingerprint of the code that it runs, if that can change under it: a new one restarts it.
@@ -97,6 +106,7 @@ class Process(pulumi.CustomResource):
         files: pulumi.Input[Mapping[str, pulumi.Input[str]]] | None = None,
         prepare: list[str] | None = None,
         prepared: str = "",
+        discard: str = "",
         stop_seconds: int = 10,
         url: pulumi.Input[str] = "",
         code: str = "",
@@ -116,6 +126,7 @@ class Process(pulumi.CustomResource):
                 "files": files or {},
                 "prepare": prepare or [],
                 "prepared": prepared,
+                "discard": discard,
                 "stop_seconds": stop_seconds,
                 "url": url,
                 "code": code,
@@ -150,8 +161,8 @@ class ProcessHandler(Handler[ProcessInputs]):
             file = folder / relative
             file.parent.mkdir(parents=True, exist_ok=True)
             write_private(file, text)
-        spec = inputs.model_dump(include={"command", "environment", "memory", "prepare", "prepared", "url"})
-        write_private(folder / "spec.json", json.dumps(spec | {"cgroup": f"cflight-{inputs.stack}/{inputs.part}"}))
+        spec = inputs.model_dump(include={"command", "environment", "memory", "prepare", "prepared", "discard", "url"})
+        write_private(folder / "spec.json", json.dumps(spec | {"cgroup": f"{_cgroup(inputs)}/{inputs.part}"}))
         client = SupervisorClient(Path(inputs.folder))
         client.remove(inputs.part, keep_files=True)
         (folder / "starts.jsonl").unlink(missing_ok=True)
@@ -182,7 +193,7 @@ class ProcessHandler(Handler[ProcessInputs]):
     def _await(self, inputs: ProcessInputs, *, client: SupervisorClient, progress: Progress) -> Properties:
         stack = Path(inputs.folder)
         folder = part_folder(stack, inputs.part)
-        where = inputs.ready.url or inputs.ready.address
+        where = inputs.ready.url or inputs.ready.address or inputs.ready.brokers
 
         def look() -> str | None:
             answer = probe(inputs.ready)
@@ -201,7 +212,14 @@ class ProcessHandler(Handler[ProcessInputs]):
                 f"{error}\nThe end of its log ({folder / 'log'}):\n{_tail(folder / 'log')}",
                 outputs=_observed(client, stack, inputs.part),
             ) from error
+        if inputs.discard:
+            (folder / inputs.discard / READY_MARK).touch()
         return _observed(client, stack, inputs.part)
+
+
+def _cgroup(inputs: ProcessInputs) -> str:
+    # Stacks of the same name may lie in different folders.
+    return f"cflight-{inputs.stack}-{hashlib.sha256(inputs.folder.encode()).hexdigest()[:8]}"
 
 
 def _state(client: SupervisorClient, part: str) -> str:
@@ -229,6 +247,8 @@ def probe(ready: Ready) -> str | None:
         if ready.url:
             with urllib.request.urlopen(ready.url, timeout=_PROBE_SECONDS) as response:  # noqa: S310 - our own URL
                 return None if response.status < 300 else f"status {response.status}"
+        if ready.brokers:
+            return _brokerless(ready.brokers)
         host, _, port = (ready.address or "").rpartition(":")
         socket.create_connection((host, int(port)), timeout=_PROBE_SECONDS).close()
     except urllib.error.HTTPError as error:
@@ -236,6 +256,14 @@ def probe(ready: Ready) -> str | None:
     except (OSError, ValueError) as error:
         return str(getattr(error, "reason", error))
     return None
+
+
+def _brokerless(address: str) -> str | None:
+    try:
+        known = AdminClient({"bootstrap.servers": address, "log_level": 0}).list_topics(timeout=_PROBE_SECONDS).brokers
+    except KafkaException as error:
+        return error.args[0].str()
+    return None if known else "it is not registered with the controller yet"
 
 
 def _tail(log: Path) -> str:

@@ -40,6 +40,8 @@ def registry(stack: Stack) -> Process:
         environment=pulumi.Output.all(stack.ports["registry"], stack.ports["registry-management"]).apply(
             lambda ports: registry_environment(port=ports[0], management=ports[1])
         ),
+        # Killed while it makes its tables, it does not start any more.
+        discard="data",
         memory=stack.settings.registry.memory,
         ready=stack.url("registry", f"{API}/subjects").apply(lambda url: {"url": url, "seconds": 90}),
         url=stack.url("registry"),

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _REQUEST_SECONDS = 10.0
 _READY_SECONDS = 30.0
+_BROKERS_SECONDS = 20.0
 
 
 class TopicInputs(Inputs):
@@ -116,14 +117,12 @@ class TopicHandler(Handler[TopicInputs]):
     def create(self, inputs: TopicInputs, *, progress: Progress) -> Properties:
         """Make the topic; one that is there already is brought to the inputs."""
         admin = _admin(inputs)
-        new = NewTopic(
-            inputs.topic,
-            num_partitions=inputs.partitions,
-            replication_factor=inputs.replication_factor,
-            config=inputs.configs,
-        )
         try:
-            admin.create_topics([new], operation_timeout=_REQUEST_SECONDS)[inputs.topic].result()
+            progress.wait(
+                f"the brokers to take topic {inputs.topic}",
+                lambda: _refusal(admin, inputs),
+                seconds=_BROKERS_SECONDS,
+            )
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise _failed("make", inputs, error) from error
@@ -220,6 +219,23 @@ class TopicHandler(Handler[TopicInputs]):
 def _admin(inputs: TopicInputs) -> AdminClient:
     # Errors come back from the calls; librdkafka's own log lines would only repeat them.
     return AdminClient({"bootstrap.servers": inputs.bootstrap_servers, "log_level": 0, **inputs.client})
+
+
+def _refusal(admin: AdminClient, inputs: TopicInputs) -> str | None:
+    new = NewTopic(
+        inputs.topic,
+        num_partitions=inputs.partitions,
+        replication_factor=inputs.replication_factor,
+        config=inputs.configs,
+    )
+    try:
+        admin.create_topics([new], operation_timeout=_REQUEST_SECONDS)[inputs.topic].result()
+    except KafkaException as error:
+        # Also what a broker answers that has not come back to its controller yet.
+        if error.args[0].code() != KafkaError.INVALID_REPLICATION_FACTOR:
+            raise
+        return error.args[0].str()
+    return None
 
 
 def _leaderless(admin: AdminClient, *, topic: str, partitions: int) -> str | None:

@@ -23,6 +23,7 @@ import pytest
 import yaml
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
+from infra.local.starts import last_start
 from services import contracts
 
 if TYPE_CHECKING:
@@ -210,14 +211,14 @@ def test_two_stacks_stand_side_by_side(machine: Machine, fresh: Machine) -> None
 
     doomed = fresh.own_processes()
     assert doomed
+    starts = [last_start(part) for part in (fresh.stack / "parts").iterdir()]
+    theirs_cgroups = [start.cgroup for start in starts if start and start.cgroup]
     fresh.run("destroy", "--yes")
     assert not psutil.wait_procs(doomed, timeout=20)[1]
     assert not fresh.stack.exists()
     leases = Path(os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/cflight-{os.getuid()}") / "cflight-ports"
     assert not [lease for lease in leases.iterdir() if lease.read_text() == str(fresh.stack)]
-    cgroups = [folder for folder in Path("/sys/fs/cgroup").rglob("cflight-local/*") if folder.is_dir()]
-    ours_now = {part["name"] for part in machine.json("status")}
-    assert {folder.name for folder in cgroups} <= ours_now
+    assert not [cgroup for cgroup in theirs_cgroups if cgroup.exists()]
     assert {part["state"] for part in machine.json("status")} == {"RUNNING"}
 
 

@@ -67,7 +67,7 @@ def test_the_parts_are_supervised_processes() -> None:
     for process in processes.values():
         assert process.inputs["folder"] == supervisor.inputs["folder"]
         assert process.options["deleted_with"] == "supervisor"
-        assert process.inputs["ready"].keys() & {"url", "address"}
+        assert process.inputs["ready"].keys() & {"url", "brokers"}
 
 
 def test_every_part_has_the_limit_of_its_settings() -> None:
@@ -151,7 +151,7 @@ def test_the_code_of_a_service_is_an_input_of_its_own_processes_only() -> None:
 
 def test_the_ingest_token_is_a_secret() -> None:
     ingest = local(services={"ingest": {"token": "hush"}}).one(PROCESS, "ingest-0")
-    assert ingest.inputs["environment"]["TOKEN"] == "hush"
+    assert ingest.inputs["environment"]["INGEST_TOKEN"] == "hush"
     assert "environment" in ingest.secrets
 
 
