@@ -301,7 +301,13 @@ class MskSettings(Section):
         pattern=r"^(kafka|express)\.[a-z0-9]+\.[a-z0-9]+$",
         description="Type of a broker; `kafka.m7g.large` or `express.m7g.large` if not set.",
     )
-    brokers: int = Field(default=3, ge=3, le=60, multiple_of=3, description="Brokers, the same number in each zone.")
+    brokers: int = Field(
+        default=3,
+        ge=3,
+        le=60,
+        multiple_of=3,
+        description="Brokers, the same number in each zone; a new cluster has 15 at most, and can grow.",
+    )
     storage_gib: int = Field(default=100, ge=1, le=16384, description="Disk of a standard broker at the start.")
     max_storage_gib: int = Field(
         default=1000,

@@ -3,8 +3,8 @@
 Pure arithmetic over three kinds of figures, each said where it stands: measured ones of this pipeline (RATIOS, CPU),
 published ones of AWS (BROKERS), and planning values that a user may want to change (the command's options). The rules:
 
-- brokers: for each kind and type, as many as peak ingress, disks and partitions need; three at least, the same number
-  in each zone; of all that a cluster may have, the cheapest wins.
+- brokers: for each kind and type, as many as peak ingress needs with one of them away, and as disks and partitions
+  need; three at least, the same number in each zone; of all that a new cluster may have, the cheapest wins.
 - partitions: so many that at the peak none takes more than 5 MB/s, and that the busiest service has one for each of its
   instances; a multiple of the brokers, so that each leads as many.
 - sinks: a unit of MSK Connect (1 vCPU) archives about 20 MB/s; as few workers as can be, ten at most.
@@ -63,7 +63,7 @@ PLATFORM_CPUS = 2  # registry, jobs, and what every node runs
 USED = 0.7  # of what there is, at the peak: the rest is for a zone's failure and rebalances
 DISK_USED = 0.6  # where MSK grows a disk
 MAX_DISK_GIB = 16_384
-MAX_BROKERS = 30  # AWS's default quota of a cluster
+MAX_BROKERS = 15  # that a cluster can be made with; it can grow further
 MAX_WORKERS = 10  # of a connector
 
 
@@ -265,7 +265,8 @@ def _with(broker: BrokerType, work: Workload, prices: Prices) -> Plan | None:
             + (ingress - csv_mb * RATIOS["eventlog"]) * work.retention_hours
         )
     )
-    by_ingress = math.ceil(ingress * work.peak / broker.ingress)
+    # One is always being patched, and takes nothing.
+    by_ingress = math.ceil(ingress * work.peak / broker.ingress) + 1
     by_disk = 0
     if broker.kind == "standard":
         by_disk = math.ceil(kept_gb * 1e9 * REPLICAS / DISK_USED / (MAX_DISK_GIB * 2**30))
