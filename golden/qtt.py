@@ -4,6 +4,9 @@ A case is `passed` when the engine gives the recorded answer or refuses what ksq
 `refused` when the engine says that it does not support something; `wrong` otherwise.
 """
 
+# Schemas and messages are JSON of any shape.
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownVariableType=false, reportUnknownMemberType=false
 from __future__ import annotations
 
 import base64
@@ -39,6 +42,7 @@ from ksql.engine.memory.stores import MemoryRegistry
 from ksql.engine.metastore import FormatInfo, MetaStore, Source, WindowInfo, WindowType
 from ksql.engine.operators.build import Builder
 from ksql.engine.operators.io import append_window, split_window
+from ksql.engine.plan.properties import Properties
 from ksql.engine.plan.pull import pull_query
 from ksql.engine.plan.rewrite import walk
 from ksql.engine.plan.statements import (
@@ -226,11 +230,7 @@ class _Run:
         topics = {topic["name"]: topic for topic in self.case.get("topics", []) if isinstance(topic, dict)}
         for statement in statements:
             if isinstance(statement, ast.CreateSource):
-                name = (
-                    str(dict(statement.properties)["KAFKA_TOPIC"].value)
-                    if "KAFKA_TOPIC" in dict(statement.properties)
-                    else ""
-                )
+                name = Properties.of(statement.properties).text("KAFKA_TOPIC") or ""
                 if name in topics:
                     self._register_topic(topics.pop(name))
                 else:
@@ -683,9 +683,10 @@ def _avro_datum(value: Any, schema: Any) -> Any:  # noqa: C901, PLR0911 - one br
     if isinstance(schema, list):
         rest = [option for option in schema if option != "null"]
         return _avro_datum(value, rest[0])
-    kind = schema if isinstance(schema, str) else schema["type"]
+    kind: Any = schema if isinstance(schema, str) else schema["type"]
     if isinstance(kind, (dict, list)):
         return _avro_datum(value, kind)
+    detail: dict[str, Any] = schema if isinstance(schema, dict) else {}
     if isinstance(schema, dict) and schema.get("logicalType") == "decimal":
         scale = int(schema.get("scale", 0))
         return fit_decimal(Decimal(str(value)), int(schema.get("precision", 64)), scale)
@@ -693,10 +694,10 @@ def _avro_datum(value: Any, schema: Any) -> Any:  # noqa: C901, PLR0911 - one br
         folded = {name.upper(): item for name, item in value.items()}
         return {
             field["name"]: _avro_datum(value.get(field["name"], folded.get(field["name"].upper())), field["type"])
-            for field in schema["fields"]
+            for field in detail["fields"]
         }
     if kind == "array":
-        items = schema["items"]
+        items = detail["items"]
         if isinstance(value, dict):
             types = {field["name"]: field["type"] for field in items["fields"]}
             return [
@@ -704,7 +705,7 @@ def _avro_datum(value: Any, schema: Any) -> Any:  # noqa: C901, PLR0911 - one br
             ]
         return [_avro_datum(item, items) for item in value]
     if kind == "map":
-        return {key: _avro_datum(item, schema["values"]) for key, item in value.items()}
+        return {key: _avro_datum(item, detail["values"]) for key, item in value.items()}
     if kind in ("float", "double"):
         return float(value)
     if kind in ("int", "long"):
@@ -714,7 +715,7 @@ def _avro_datum(value: Any, schema: Any) -> Any:  # noqa: C901, PLR0911 - one br
     return value
 
 
-def _readable(  # noqa: C901, PLR0911 - one branch for each kind
+def _readable(  # noqa: PLR0911 - one branch for each kind
     data: bytes | None,
     info: FormatInfo,
     columns: Sequence[Column],
@@ -742,7 +743,7 @@ def _readable(  # noqa: C901, PLR0911 - one branch for each kind
         schema_id = int.from_bytes(data[1:5], "big")
         schema = json.loads(registry.by_id(schema_id).text)
         read = row_reader(schema, columns, wrapped=len(columns) != 1 or info.wrap)
-        row = read(io.BytesIO(data[5:])) or ()
+        row: tuple[Any, ...] = read(io.BytesIO(data[5:])) or ()
     else:
         context = SerdeContext(topic, is_key, registry)
         row = format_for(info).deserializer(columns, info, context)(data) or ()
@@ -756,7 +757,7 @@ def _short(value: Any) -> str:
     return text if len(text) < 500 else text[:500] + "…"
 
 
-def _equal(have: Any, want: Any, *, exact: bool) -> bool:  # noqa: C901, PLR0911 - one branch for each kind
+def _equal(have: Any, want: Any, *, exact: bool) -> bool:  # noqa: PLR0911 - one branch for each kind
     if isinstance(have, bytes):
         have = base64.b64encode(have).decode()
     if have is None or want is None:

@@ -118,14 +118,26 @@ def _need(value: Any) -> Any:
     return value
 
 
+def _ignore(_error: Exception) -> None:
+    """Failures that nobody wants to know are nulls."""
+
+
 def _null_wrapper(function: Callable[..., Any], arity: int) -> Callable[..., Any]:
     """The function, with None for any None among its arguments."""
     if arity == 0:
         return function
     if arity == 1:
-        return lambda a: None if a is None else function(a)
+
+        def one(a: Any) -> Any:
+            return None if a is None else function(a)
+
+        return one
     if arity == 2:
-        return lambda a, b: None if a is None or b is None else function(a, b)
+
+        def two(a: Any, b: Any) -> Any:
+            return None if a is None or b is None else function(a, b)
+
+        return two
 
     def wrapped(*args: Any) -> Any:
         for arg in args:
@@ -230,7 +242,7 @@ class Compiler:
     def _define(
         self, lines: list[str], name: str, on_error: Callable[[Exception], None] | None
     ) -> Callable[[Any], Any]:
-        namespace = {**self.environment, "no_key": _NO_KEY, "failed": on_error or (lambda _error: None)}
+        namespace: dict[str, Any] = {**self.environment, "no_key": _NO_KEY, "failed": on_error or _ignore}
         exec(compile("\n".join(lines), "<expression>", "exec"), namespace)  # noqa: S102 - our own source only
         return namespace[name]
 
@@ -261,7 +273,7 @@ class Compiler:
             function = values.caster(code.type, target)
         except StatementError as error:
             raise CodegenError(error.message) from error
-        if function is values._identity:
+        if function is values.identity:
             return Code(code.source, target, code.nullable)
         name = self.constant(function, "cast")
         if not code.nullable:

@@ -227,7 +227,8 @@ def text_of(value: Any, sql_type: SqlType) -> str:
 # --- casts ---
 
 
-def _identity(value: Any) -> Any:
+def identity(value: Any) -> Any:
+    """The value as it is."""
     return value
 
 
@@ -243,7 +244,7 @@ def caster(source: SqlType, target: SqlType) -> Callable[[Any], Any]:
         StatementError: there is no such cast.
     """
     if source == target or source.base == "null":
-        return _identity
+        return identity
     if isinstance(source, SqlArray) and isinstance(target, SqlArray):
         inner = nullable(caster(source.element, target.element))
         return lambda value: [inner(item) for item in value]
@@ -269,7 +270,7 @@ def _struct_caster(source: SqlStruct, target: SqlStruct) -> Callable[[Any], Any]
     casts: list[tuple[str, Callable[[Any], Any]]] = []
     for name, field in target.fields:
         origin = source.field(name)
-        casts.append((name, _identity if origin is None else nullable(caster(origin, field))))
+        casts.append((name, identity if origin is None else nullable(caster(origin, field))))
     return lambda value: {name: cast(value.get(name)) for name, cast in casts}
 
 
@@ -295,7 +296,7 @@ def _to_decimal(source: SqlType, target: SqlDecimal) -> Callable[[Any], Any] | N
 
 _CASTS: Final[dict[tuple[str, str], Callable[[Any], Any]]] = {
     (BOOLEAN.base, STRING.base): lambda value: "true" if value else "false",
-    (INTEGER.base, BIGINT.base): _identity,
+    (INTEGER.base, BIGINT.base): identity,
     (INTEGER.base, DOUBLE.base): float,
     (INTEGER.base, STRING.base): str,
     (BIGINT.base, INTEGER.base): wrap_int,

@@ -1,5 +1,8 @@
 """AVRO behind the registry's header."""
 
+# Schemas and messages are JSON of any shape.
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownVariableType=false, reportUnknownMemberType=false
 from __future__ import annotations
 
 import io
@@ -34,8 +37,7 @@ from ksql.engine.types import (
 from ksql.errors import RecordError, StatementError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from ksql.engine.formats.protocol import RegisteredSchema, Row, SerdeContext
     from ksql.engine.metastore import FormatInfo
@@ -221,7 +223,7 @@ def strip_logical_types(schema: Schema) -> Schema:
         return [strip_logical_types(option) for option in schema]
     if not isinstance(schema, dict):
         return schema
-    out = {name: value for name, value in schema.items() if name != "logicalType" or value == "decimal"}
+    out: dict[str, Any] = {name: value for name, value in schema.items() if name != "logicalType" or value == "decimal"}
     for name in ("type", "items", "values"):
         if name in out:
             out[name] = strip_logical_types(out[name])
@@ -294,6 +296,7 @@ def _reader(schema: Schema, sql_type: SqlType, names: dict[str, Schema]) -> Call
     if isinstance(schema, dict) and isinstance(schema["type"], (dict, list)):
         return _reader(schema["type"], sql_type, names)
     kind = schema if isinstance(schema, str) else schema["type"]
+    detail: dict[str, Any] = schema if isinstance(schema, dict) else {}
     if isinstance(schema, dict) and "name" in schema:
         names[schema["name"]] = schema
     if isinstance(sql_type, SqlDecimal):
@@ -302,14 +305,14 @@ def _reader(schema: Schema, sql_type: SqlType, names: dict[str, Schema]) -> Call
     if isinstance(sql_type, SqlStruct) and kind == "record":
         return _record_reader(schema, sql_type, names)
     if isinstance(sql_type, SqlMap) and kind == "array":
-        fields = {field["name"]: field["type"] for field in schema["items"]["fields"]}
+        fields = {field["name"]: field["type"] for field in detail["items"]["fields"]}
         item = _nullable(_reader(fields["value"], sql_type.value, names))
         return lambda value: {entry["key"]: item(entry["value"]) for entry in value}
     if isinstance(sql_type, SqlMap) and kind == "map":
-        item = _nullable(_reader(schema["values"], sql_type.value, names))
+        item = _nullable(_reader(detail["values"], sql_type.value, names))
         return _identity if item is _identity else lambda value: {key: item(entry) for key, entry in value.items()}
     if isinstance(sql_type, SqlArray) and kind == "array":
-        item = _nullable(_reader(schema["items"], sql_type.element, names))
+        item = _nullable(_reader(detail["items"], sql_type.element, names))
         return _identity if item is _identity else lambda value: [item(entry) for entry in value]
     if sql_type == STRING and kind in ("int", "long"):
         return str
@@ -545,7 +548,7 @@ def row_reader(schema: Schema, columns: Sequence[Column], *, wrapped: bool) -> C
         RecordError: the columns cannot be read with this schema.
     """
     parsed = cast("Any", fastavro.parse_schema(strip_logical_types(schema)))
-    read = fastavro.schemaless_reader
+    read: Callable[..., Any] = fastavro.schemaless_reader
     if not wrapped:
         single = _nullable(_reader(schema, columns[0].type, {}))
         return lambda buffer: (single(read(buffer, parsed, None)),)

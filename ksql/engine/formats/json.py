@@ -1,5 +1,8 @@
 """JSON, and JSON with a schema in the registry (JSON_SR)."""
 
+# Schemas and messages are JSON of any shape.
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownVariableType=false, reportUnknownMemberType=false
 from __future__ import annotations
 
 import base64

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 from ksql.errors import RecordError, StatementError
 
 if TYPE_CHECKING:
-    from ksql.engine.types import SqlType
     from collections.abc import Callable, Sequence
 
     from ksql.engine.formats.protocol import RegisteredSchema, Row, SerdeContext
     from ksql.engine.metastore import FormatInfo
     from ksql.engine.schema import Column
+    from ksql.engine.types import SqlType
 
 _PACKED: Final = {
     "INTEGER": struct.Struct(">i"),

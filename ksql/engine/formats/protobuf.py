@@ -34,7 +34,7 @@ from ksql.errors import RecordError, StatementError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from google.protobuf.descriptor import FieldDescriptor
+    from google.protobuf.descriptor import Descriptor, FieldDescriptor
     from google.protobuf.message import Message
 
     from ksql.engine.formats.protocol import RegisteredSchema, Row, SerdeContext
@@ -162,9 +162,16 @@ def _scalar_writer(_sql_type: SqlType) -> Callable[[Any], Any]:
     return convert
 
 
+def _message_type(item: FieldDescriptor) -> Descriptor:
+    """The type of a field that holds messages."""
+    found = item.message_type
+    assert found is not None  # noqa: S101
+    return found
+
+
 def _map_writer(item: FieldDescriptor, sql_type: SqlMap) -> Callable[[Message, Any], None]:
     name = item.name
-    fields = item.message_type.fields_by_name
+    fields = _message_type(item).fields_by_name
     if _is_map(item):
 
         def update(message: Message, value: Any) -> None:
@@ -192,7 +199,7 @@ def _map_writer(item: FieldDescriptor, sql_type: SqlMap) -> Callable[[Message, A
 
 def _message_writer(item: FieldDescriptor, sql_type: SqlType) -> Callable[[Any, Any], None]:
     """A function that fills a message that stands for a value."""
-    full_name = item.message_type.full_name
+    full_name = _message_type(item).full_name
     if full_name in proto.WRAPPERS:
         return lambda message, value: setattr(message, "value", value)
     if full_name == proto.DECIMAL and isinstance(sql_type, SqlDecimal):
@@ -280,7 +287,7 @@ def _scalar_reader(item: FieldDescriptor, sql_type: SqlType) -> Callable[[Any], 
 
 def _map_reader(item: FieldDescriptor, sql_type: SqlMap) -> Callable[[Message], Any]:
     name = item.name
-    fields = item.message_type.fields_by_name
+    fields = _message_type(item).fields_by_name
     if _is_map(item):
         if fields["value"].message_type is None:
             return lambda message: dict(getattr(message, name))
@@ -291,7 +298,7 @@ def _map_reader(item: FieldDescriptor, sql_type: SqlMap) -> Callable[[Message], 
 
 
 def _message_reader(item: FieldDescriptor, sql_type: SqlType) -> Callable[[Any], Any]:
-    full_name = item.message_type.full_name
+    full_name = _message_type(item).full_name
     if full_name in proto.WRAPPERS:
         return lambda message: message.value
     if full_name == proto.DECIMAL and isinstance(sql_type, SqlDecimal):
@@ -396,7 +403,7 @@ def split_header(data: bytes) -> tuple[int, int, bytes]:
         count, position = _read_zigzag(data, 5)
         path = [0]
         if count:
-            path = []
+            path: list[int] = []
             for _ in range(count):
                 index, position = _read_zigzag(data, position)
                 path.append(index)
@@ -493,7 +500,10 @@ class ProtobufFormat(ProtobufNoRegistryFormat):
         return serialize
 
     def deserializer(
-        self, columns: Sequence[Column], _info: FormatInfo, context: SerdeContext
+        self,
+        columns: Sequence[Column],
+        _info: FormatInfo,
+        context: SerdeContext,
     ) -> Callable[[bytes], Row | None]:
         """See Format."""
         readers: dict[tuple[int, int], Callable[[bytes], Row]] = {}

@@ -74,35 +74,51 @@ class Format(Protocol):
     the columns. None stands for a null key or value on both sides, and is not handed to them.
     """
 
-    name: str
-    needs_registry: bool
-    can_wrap: bool
-    """Whether a single column may lie in a record of one field."""
-    can_unwrap: bool
-    """Whether a single column may stand alone."""
-    settings: frozenset[str]
-    """Names of the properties that `FormatInfo` may have."""
+    @property
+    def name(self) -> str:
+        """As VALUE_FORMAT has it."""
+        ...
 
-    def validate(self, columns: Sequence[Column], info: FormatInfo, *, is_key: bool) -> None:
+    @property
+    def needs_registry(self) -> bool:
+        """Whether its schemas are in the registry."""
+        ...
+
+    @property
+    def can_wrap(self) -> bool:
+        """Whether a single column may lie in a record of one field."""
+        ...
+
+    @property
+    def can_unwrap(self) -> bool:
+        """Whether a single column may stand alone."""
+        ...
+
+    @property
+    def settings(self) -> frozenset[str]:
+        """Names of the properties that `FormatInfo` may have."""
+        ...
+
+    def validate(self, columns: Sequence[Column], info: FormatInfo, /, *, is_key: bool) -> None:
         """Raises StatementError when the format cannot hold these columns."""
         ...
 
     def serializer(
-        self, columns: Sequence[Column], info: FormatInfo, context: SerdeContext
+        self, columns: Sequence[Column], info: FormatInfo, context: SerdeContext, /
     ) -> Callable[[Row], bytes | None]:
         """A function from a row to bytes. It registers its schema at the first record."""
         ...
 
     def deserializer(
-        self, columns: Sequence[Column], info: FormatInfo, context: SerdeContext
+        self, columns: Sequence[Column], info: FormatInfo, context: SerdeContext, /
     ) -> Callable[[bytes], Row | None]:
         """A function from bytes to a row; it raises RecordError for what it cannot read."""
         ...
 
-    def schema(self, columns: Sequence[Column], info: FormatInfo) -> tuple[str, str] | None:
+    def schema(self, columns: Sequence[Column], info: FormatInfo, /) -> tuple[str, str] | None:
         """Type and text of the schema that these columns have in the registry; None without one."""
         ...
 
-    def infer(self, schema: RegisteredSchema, info: FormatInfo, *, is_key: bool) -> list[tuple[str, SqlType]]:
+    def infer(self, schema: RegisteredSchema, info: FormatInfo, /, *, is_key: bool) -> list[tuple[str, SqlType]]:
         """The names and SQL types of the columns that a registered schema stands for."""
         ...

@@ -1,5 +1,8 @@
 """Aggregate functions: a state for each group, and how a row changes it."""
 
+# Values have the types that SQL gives them, which only the registry knows: the checker cannot.
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownVariableType=false, reportUnknownMemberType=false
 from __future__ import annotations
 
 import math

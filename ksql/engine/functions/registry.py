@@ -1,5 +1,8 @@
 """Functions as data: what they are called, what they take and return, and how they are resolved."""
 
+# Values have the types that SQL gives them, which only the registry knows: the checker cannot.
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownVariableType=false, reportUnknownMemberType=false
 from __future__ import annotations
 
 import re
@@ -48,12 +51,9 @@ class Pattern:
 
     def __str__(self) -> str:
         if self.base == "LAMBDA":
-            inputs = ", ".join(map(str, self.inner[:-1]))
-            return (
-                f"LAMBDA ({inputs}) => {self.inner[-1]}"
-                if len(self.inner) > 2
-                else f"LAMBDA {inputs} => {self.inner[-1]}"
-            )
+            *parameters, returns = map(str, self.inner)
+            inputs = ", ".join(parameters)
+            return f"LAMBDA ({inputs}) => {returns}" if len(self.inner) > 2 else f"LAMBDA {inputs} => {returns}"
         return f"{self.base}<{', '.join(map(str, self.inner))}>" if self.inner else self.base
 
 

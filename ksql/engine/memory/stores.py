@@ -24,7 +24,7 @@ def _name(key: Row) -> Hashable:
     return key
 
 
-def _order(key: Row) -> Any:
+def _order(key: tuple[object, ...]) -> Any:
     """Something to sort keys by, whatever they are made of."""
     return tuple(
         (item is None, str(type(item)), item if isinstance(item, (int, float, str, bytes)) else str(item))

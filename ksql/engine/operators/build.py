@@ -1,5 +1,8 @@
 """From a logical plan to a topology: expressions are compiled here, once."""
 
+# Values have the types that SQL gives them, which only the registry knows: the checker cannot.
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownVariableType=false, reportUnknownMemberType=false
 from __future__ import annotations
 
 import contextlib

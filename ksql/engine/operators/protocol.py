@@ -159,10 +159,17 @@ class State(Protocol):
 class Operator(Protocol):
     """A step of a topology, between others."""
 
-    name: str
-    stores: Sequence[StoreSpec]
+    @property
+    def name(self) -> str:
+        """The name of the step."""
+        ...
 
-    def process(self, record: Record, state: State) -> Iterable[Record]:
+    @property
+    def stores(self) -> Sequence[StoreSpec]:
+        """The state that it keeps."""
+        ...
+
+    def process(self, record: Record, state: State, /) -> Iterable[Record]:
         """What becomes of a record.
 
         Raises:

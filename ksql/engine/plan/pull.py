@@ -76,9 +76,9 @@ def pull_query(query: ast.Query, context: Context) -> PullQuery:
         raise StatementError("Pull queries on streams need a runtime that reads topics.")
     if not source.derived:
         raise StatementError(
-            f"The `{source.name}` table isn't queryable. To derive a queryable table, you can do "
-            f"'CREATE TABLE QUERYABLE_{source.name} AS "
-            f"SELECT * FROM {source.name}'. See https://cnfl.io/queries for more info."
+            f"The `{source.name}` table isn't queryable. To derive a queryable table, you can do "  # noqa: S608 - a message
+            f"'CREATE TABLE QUERYABLE_{source.name} AS SELECT * FROM {source.name}'. "
+            "See https://cnfl.io/queries for more info."
         )
     query = sanitize(query, context.metastore)
     scope = table_scope(source)
@@ -168,7 +168,7 @@ def _check_pseudo(query: ast.Query) -> None:
 def _projection(query: ast.Query, source: Source, compiler: Compiler) -> tuple[list[Column], list[ast.Expression]]:
     columns: list[Column] = []
     expressions: list[ast.Expression] = []
-    keys = {column.name for column in source.schema.key} | (set(WINDOW_BOUNDS) if source.window else set())
+    keys = {column.name for column in source.schema.key}.union(WINDOW_BOUNDS if source.window else ())
     generator = AliasGenerator(column.name for column in source.schema.columns)
 
     def add(expression: ast.Expression, name: str, sql_type: SqlType) -> None:

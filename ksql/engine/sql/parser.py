@@ -11,8 +11,9 @@ from ksql.engine.types import PRIMITIVES, STRING, SqlArray, SqlDecimal, SqlMap, 
 from ksql.errors import ParsingError, StatementError
 
 if TYPE_CHECKING:
-    from ksql.engine.sql.ast import Position
     from collections.abc import Callable
+
+    from ksql.engine.sql.ast import Position
 
 RESERVED: Final = frozenset(
     [

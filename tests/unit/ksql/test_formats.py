@@ -43,6 +43,7 @@ def round_trip(name: str, fields: list[tuple[str, str, Any]], values: tuple[Any,
     context = SerdeContext("t", is_key=False, registry=MemoryRegistry())
     form = format_for(info)
     data = form.serializer(columns(fields), info, context)(values)
+    assert data is not None
     return form.deserializer(columns(fields), info, context)(data)
 
 

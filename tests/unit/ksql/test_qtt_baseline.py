@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,7 +28,7 @@ def test_no_query_test_regresses() -> None:
     assert not lost, "\n".join(details)
 
 
-CASE = {
+CASE: dict[str, Any] = {
     "name": "count",
     "statements": [
         "CREATE STREAM S (K INT KEY, V INT) WITH (kafka_topic='s', value_format='JSON');",

@@ -1,5 +1,8 @@
 """Functions of arrays and maps."""
 
+# Values have the types that SQL gives them, which only the registry knows: the checker cannot.
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownVariableType=false, reportUnknownMemberType=false
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
@@ -79,7 +82,7 @@ def _sort(items: list[Any], direction: str = "ASC") -> list[Any] | None:
     return present + [None] * (len(items) - len(present))
 
 
-def _slice(items: list[Any], start: int | None, end: int | None) -> list[Any] | None:
+def _slice(items: list[Any] | None, start: int | None, end: int | None) -> list[Any] | None:
     if items is None:
         return None
     first = 0 if start is None else start - 1

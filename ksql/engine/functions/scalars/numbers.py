@@ -1,5 +1,8 @@
 """Mathematical functions."""
 
+# Values have the types that SQL gives them, which only the registry knows: the checker cannot.
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownVariableType=false, reportUnknownMemberType=false
 from __future__ import annotations
 
 import math
@@ -211,9 +214,11 @@ def _extremes(pick: Callable[..., Any], prefix: str) -> list[Variant]:
 _RADII = {"KM": 6371.0, "MI": 3959.0}
 
 
-def _distance(lat1: float, lon1: float, lat2: float, lon2: float, unit: str | None = "KM") -> float | None:
+def _distance(
+    lat1: float | None, lon1: float | None, lat2: float | None, lon2: float | None, unit: str | None = "KM"
+) -> float | None:
     """The great-circle distance by the haversine formula."""
-    if None in (lat1, lon1, lat2, lon2):
+    if lat1 is None or lon1 is None or lat2 is None or lon2 is None:
         return None
     kind = (unit or "KM").strip().upper()
     if kind.startswith(("K",)):

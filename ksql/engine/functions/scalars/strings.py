@@ -1,5 +1,8 @@
 """Functions of texts and bytes, and of null."""
 
+# Values have the types that SQL gives them, which only the registry knows: the checker cannot.
+# pyright: reportUnknownLambdaType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownVariableType=false, reportUnknownMemberType=false
 from __future__ import annotations
 
 import base64
