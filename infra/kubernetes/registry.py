@@ -183,7 +183,8 @@ def _workload(place: Place, args: RegistryArgs) -> Workload:
         ports={"http": PORT},
         # It reads the whole journal before it answers.
         startup=Probe(path=f"{API}/subjects", failures=60, period=5),
-        liveness=Probe(path="/health/live", failures=6),
+        # Where its health pages are depends on the version; this page is at the same place in all.
+        liveness=Probe(path=f"{API}/subjects", failures=12),
         readiness=Probe(path=f"{API}/subjects"),
         ingress=[
             Peer(components=args.clients, ports=[PORT]),

@@ -129,7 +129,7 @@ class Workload:
         readiness: tells that it can serve.
         ingress: who may reach it; None: no policy of its own says so.
         egress: what it may reach.
-        writable: folders that it may write to, besides /tmp; gone with the pod.
+        writable: small folders in memory that it may write to, besides /tmp, which is on the node's disk.
         volume: name and folder of a disk that is mounted; the stateful set claims it.
         grace_seconds: how long it may take to end.
         drain_seconds: how long it goes on before it is told to end, so that no client is still sent to it.
@@ -433,9 +433,10 @@ def _container(workload: Workload, *, environment: bool, secrets: Mapping[str, S
 
 
 def _volumes(workload: Workload, *, secrets: Mapping[str, SecretKey]) -> list[VolumeArgs]:
-    volumes = [
-        VolumeArgs(name=name, empty_dir=EmptyDirVolumeSourceArgs())
-        for name in ("tmp", *(f"writable-{n}" for n, _ in enumerate(workload.writable)))
+    volumes = [VolumeArgs(name="tmp", empty_dir=EmptyDirVolumeSourceArgs())]
+    volumes += [
+        VolumeArgs(name=f"writable-{n}", empty_dir=EmptyDirVolumeSourceArgs(medium="Memory", size_limit="1Mi"))
+        for n, _ in enumerate(workload.writable)
     ]
     mounted = {**secrets, **workload.secret_files}
     if mounted:
