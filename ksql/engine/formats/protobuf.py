@@ -502,7 +502,7 @@ class ProtobufFormat(ProtobufNoRegistryFormat):
     def deserializer(
         self,
         columns: Sequence[Column],
-        _info: FormatInfo,
+        info: FormatInfo,  # noqa: ARG002 - the schema says all
         context: SerdeContext,
     ) -> Callable[[bytes], Row | None]:
         """See Format."""

@@ -16,7 +16,7 @@ from ksql.engine.schema import WINDOW_BOUNDS, Column, Namespace, Schema
 from ksql.engine.sql import ast
 from ksql.engine.sql.formatter import format_expression
 from ksql.engine.types import BOOLEAN, STRING, SqlStruct, SqlType, plain
-from ksql.errors import KsqlError, StatementError
+from ksql.errors import KsqlError, RecordError, StatementError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -286,9 +286,13 @@ class _NoRecord:
 
 
 def _evaluate(expression: ast.Expression, sql_type: SqlType, compiler: Compiler) -> Any:
-    value = compiler.value_function(expression)(_NoRecord())
     have = compiler.type_of(expression)
-    return value if value is None or have == sql_type else caster(have, sql_type)(value)
+    try:
+        value = compiler.value_function(expression)(_NoRecord())
+        return value if value is None or have == sql_type else caster(have, sql_type)(value)
+    except (RecordError, ArithmeticError, TypeError, ValueError) as error:
+        shown = format_expression(expression)
+        raise StatementError(f"'{shown}' can not be converted to the type of the key column: {sql_type}") from error
 
 
 _RANGES = (

@@ -217,6 +217,14 @@ def test_query(name: str) -> None:
             [STREAM.format("A"), STREAM.format("B"), "CREATE STREAM X AS SELECT * FROM A JOIN B ON A.K = B.K;"],
             "must have a WITHIN clause",
         ),
+        (
+            [
+                "CREATE STREAM S (K DATE KEY, V INT) WITH (kafka_topic='S', format='JSON');",
+                "CREATE TABLE X AS SELECT K, COUNT(*) AS N FROM S GROUP BY K;",
+                "SELECT * FROM X WHERE K = 'no date';",
+            ],
+            "can not be converted",
+        ),
         (["CREATE TABLE X (A INT) WITH (kafka_topic='x', value_format='JSON');"], "Tables require a PRIMARY KEY"),
         (["CREATE STREAM X (A INT) WITH (kafka_topic='x', value_format='NOPE');"], "Unknown format: NOPE"),
         (["CREATE STREAM X (A INT) WITH (value_format='JSON');"], "KAFKA_TOPIC"),
