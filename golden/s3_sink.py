@@ -111,8 +111,8 @@ class Replay:
                 self._runs()
             else:
                 self._connector_case()
-        except TimeoutError as error:
-            self.differences.append(str(error))
+        except Exception as error:  # noqa: BLE001 - a case that cannot be replayed is one that differs
+            self.differences.append(f"{type(error).__name__}: {error}")
         finally:
             self._clear()
         return self.differences

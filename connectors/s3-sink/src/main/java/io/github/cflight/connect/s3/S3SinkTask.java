@@ -167,8 +167,12 @@ public final class S3SinkTask extends SinkTask {
     private void writeWaiting() {
         long start = System.nanoTime();
         long limitMs = config.getLong("max.write.duration.ms");
-        while (!waiting.isEmpty() && TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - start) < limitMs) {
+        // One at least, however short the limit is.
+        while (!waiting.isEmpty()) {
             write(waiting.poll());
+            if (TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - start) >= limitMs) {
+                break;
+            }
         }
         boolean pause = !waiting.isEmpty();
         if (pause != paused) {
