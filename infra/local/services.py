@@ -29,11 +29,7 @@ def instances(service: Service) -> list[str]:
 
 def service_ports(settings: StackSettings) -> list[str]:
     """Return the names of the ports that the services' processes need, whichever engine is chosen."""
-    return [
-        f"{name}-{number}"
-        for name in ("ingest", "transform", "cheapest", "compressor")
-        for number in range(getattr(settings.services, name).replicas)
-    ]
+    return [f"{name}-{number}" for name, service in settings.services for number in range(service.replicas)]
 
 
 def run_service(

@@ -171,11 +171,9 @@ class LocalPlatform(contract.Platform):
 
 
 def _limits(settings: StackSettings) -> dict[str, int]:
-    services = settings.services
     engine = settings.ksql if settings.cheapest_engine == "ksql" and settings.ksql.server != "external" else None
-    running = [("ingest", services.ingest), ("transform", services.transform), ("compressor", services.compressor)]
-    if settings.cheapest_engine == "service":
-        running.append(("cheapest", services.cheapest))
+    idle = {"cheapest"} if settings.cheapest_engine == "ksql" else set[str]()
+    running = [(name, service) for name, service in settings.services if name not in idle]
     return {
         "kafka": settings.kafka.memory,
         "registry": settings.registry.memory,
