@@ -1,4 +1,4 @@
-"""Compiles the services' native code when the package is built, where a C compiler is; without one the wheel is pure Python."""
+"""Compiles the services' native code when the package is built; without a C compiler the wheel is pure Python."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def transform(message: Message, producer: Producer, schema: Any) -> None:
             "batchuuid": batch_id,
             "timestamp": timestamp,
         }
-        fastavro.schemaless_writer(value, schema, row)
+        fastavro.schemaless_writer(value, schema, row)  # pyright: ignore[reportUnknownMemberType]
         _produce(producer, INCOMING, key=batch_id, value=value.getvalue())
         writer.writerow((origin, destination, day, price, cabin, row_id, batch_id, timestamp))
     _produce(producer, PAYLOAD, key=batch_id, value=bundle.getvalue().encode())

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import gzip
-import io
-import json
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import fastavro
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from bench import avro
 from bench.errors import BenchError
 from services import contracts
 
@@ -96,7 +94,6 @@ def verify_rows(messages: Iterable[Message]) -> dict[str, BatchRows]:
     Raises:
         BenchError: if something is wrong.
     """
-    schema: Any = fastavro.parse_schema(json.loads(contracts.ROW_SCHEMA))
     batches: dict[str, BatchRows] = {}
     for message in messages:
         key, value = message.key(), message.value()
@@ -105,7 +102,7 @@ def verify_rows(messages: Iterable[Message]) -> dict[str, BatchRows]:
         batch = batches.get(key.decode())
         if batch is None:
             batch = batches[key.decode()] = BatchRows()
-        record: Any = fastavro.schemaless_reader(io.BytesIO(value[5:]), schema, None)
+        record = avro.decode(value, schema=contracts.ROW_SCHEMA)
         if record["batchuuid"] != key.decode():
             raise BenchError(f"key {key!r} is not the batch's id {record['batchuuid']}")
         batch.ids.append(record["uuid"].encode())
@@ -161,10 +158,9 @@ def verify_cheapest(messages: Iterable[Message], rows: dict[str, BatchRows]) -> 
     Raises:
         BenchError: if something is wrong.
     """
-    schema: Any = fastavro.parse_schema(json.loads(contracts.CHEAPEST_SCHEMA))
     seen: set[str] = set()
     for message in messages:
-        record: Any = fastavro.schemaless_reader(io.BytesIO((message.value() or b"")[5:]), schema, None)
+        record = avro.decode(message.value(), schema=contracts.CHEAPEST_SCHEMA)
         batch_id: str = record["BATCHUUID"]
         if batch_id in seen or message.key() != batch_id.encode():
             raise BenchError(f"the quote of {batch_id} comes twice, or with another key")
@@ -186,6 +182,6 @@ def verify_against_load(rows: dict[str, BatchRows], load: list[Batch]) -> None:
         BenchError: if something is wrong.
     """
     expected = Counter((batch.rows, batch.cheapest) for batch in load if batch.rows)
-    found = Counter((len(batch.ids), batch.cheapest[0]) for batch in rows.values())
+    found: Counter[tuple[int, float | None]] = Counter((len(batch.ids), batch.cheapest[0]) for batch in rows.values())
     if expected != found:
         raise BenchError(f"other batches came out: missing {expected - found}, surplus {found - expected}")

@@ -131,7 +131,7 @@ _logged_at: dict[str, float] = {}
 
 
 def log_error(error: KafkaError) -> None:
-    """Log what a client reports of its own accord, each kind once in a while; it mends these itself, or a call fails."""
+    """Log what a client reports of its own accord, each kind once in a while; what matters makes a call fail."""
     now = time.monotonic()
     if now - _logged_at.get(error.name(), -_LOG_PAUSE_SECONDS) >= _LOG_PAUSE_SECONDS:
         _logged_at[error.name()] = now

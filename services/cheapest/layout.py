@@ -131,7 +131,7 @@ class RowDecoder:
         from fastavro import schemaless_reader  # noqa: PLC0415
 
         try:
-            record = schemaless_reader(io.BytesIO(value[5:]), schema, None)
+            record: Any = schemaless_reader(io.BytesIO(value[5:]), schema, None)  # pyright: ignore
         except Exception as error:
             # fastavro raises whatever the damaged bytes lead it to.
             raise RowError(Reason.NOT_AVRO, f"the value does not fit its schema: {error!r}") from error

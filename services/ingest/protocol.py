@@ -88,7 +88,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
 
 def bounded_protocol(*, most_connections: int, head_seconds: float) -> type[BoundedProtocol]:
-    """Return a protocol class with these bounds: uvicorn wants a class, which it makes an object of for each connection.
+    """Return a protocol class with these bounds: uvicorn makes an object of it for each connection.
 
     Args:
         most_connections: more than these are answered with 503 at once.

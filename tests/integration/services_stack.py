@@ -10,17 +10,16 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
 
 from bench import outputs
 from bench.broker import Broker
 from bench.processes import ServiceProcess
+from bench.topics import create_topics
 from infra.errors import NotAvailableError
 from services import contracts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Mapping
 
     from bench.load import Batch
 
@@ -45,18 +44,13 @@ class Stack:
         self.broker = broker
         self._exits = exits
 
-    def create_topics(self, *, partitions: int) -> None:
-        admin = AdminClient({"bootstrap.servers": self.broker.bootstrap_servers})
-        config = {"max.message.bytes": str(contracts.MAX_MESSAGE_BYTES), "retention.ms": "-1"}
-        topics = [NewTopic(name, num_partitions=partitions, replication_factor=1, config=config) for name in ALL_TOPICS]
-        for future in admin.create_topics(topics).values():
-            future.result()
-
-    def start(self, service: str, *, memory: int = 128 * MIB, **environment: str) -> ServiceProcess:
+    def start(
+        self, service: str, environment: Mapping[str, str] | None = None, *, memory: int = 128 * MIB
+    ) -> ServiceProcess:
         variables = {
             "KAFKA_BOOTSTRAP_SERVERS": self.broker.bootstrap_servers,
             "SCHEMA_REGISTRY_URL": self.broker.schema_registry_url,
-            **environment,
+            **(environment or {}),
         }
         return self._exits.enter_context(ServiceProcess(f"services.{service}", environment=variables, memory=memory))
 
@@ -113,7 +107,7 @@ class Stack:
 
 
 @contextmanager
-def running_stack(*, partitions: int) -> Iterator[Stack]:
+def running_stack(*, partitions: int) -> Generator[Stack]:
     """Run a broker with all topics; skip the test where the local parts are not installed."""
     try:
         broker = Broker()
@@ -121,7 +115,7 @@ def running_stack(*, partitions: int) -> Iterator[Stack]:
         pytest.skip(str(error))
     with broker, ExitStack() as exits:
         stack = Stack(broker, exits)
-        stack.create_topics(partitions=partitions)
+        create_topics(broker.bootstrap_servers, ALL_TOPICS, partitions=partitions)
         yield stack
 
 
@@ -131,7 +125,7 @@ def post(client: httpx.Client, url: str, body: bytes) -> dict[str, object] | Non
         answer = client.post(f"{url}/batches", content=body)
     except httpx.TransportError:
         return None
-    if answer.status_code == httpx.codes.ACCEPTED:
+    if answer.status_code == 202:
         return answer.json()
     assert answer.status_code in {429, 503}, answer.text
     return None

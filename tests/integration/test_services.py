@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import io
 import json
 import os
 import signal
@@ -12,17 +11,22 @@ import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING, Any
 
-import fastavro
 import httpx
 import pytest
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,  # pyright: ignore[reportPrivateImportUsage]
+    ConfigEntry,  # pyright: ignore[reportPrivateImportUsage]
+    ConfigResource,  # pyright: ignore[reportPrivateImportUsage]
+    ResourceType,  # pyright: ignore[reportPrivateImportUsage]
+)
+from services_stack import MIB, QUICK, Stack, post, running_stack
 
-from bench import outputs
+from bench import avro, outputs
 from bench.load import batches
 from services import contracts
 from services.errors import Reason
-from services_stack import MIB, QUICK, Stack, post, running_stack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,7 +73,7 @@ def reasons(stack: Stack, topic: str) -> list[str]:
 def test_two_instances_share_the_work_of_each_service(stack: Stack, native: str) -> None:
     load = batches(seed=2, rows=60_000, bad_share=0.3, most=3_000)
     services = [
-        stack.start(name, NATIVE_ROWS=native) for name in ("transform", "cheapest", "compressor") for _ in range(2)
+        stack.start(name, {"NATIVE_ROWS": native}) for name in ("transform", "cheapest", "compressor") for _ in range(2)
     ]
     for service in services:
         service.wait_ready()
@@ -88,7 +92,7 @@ def test_two_instances_share_the_work_of_each_service(stack: Stack, native: str)
 def test_broker_and_registry_may_come_late_and_go(stack: Stack) -> None:
     load = batches(seed=3, rows=150_000, most=3_000)
     stack.broker.stop_registry()
-    ingest, *others = [stack.start(name, **QUICK) for name in ("ingest", "transform", "cheapest", "compressor")]
+    ingest, *others = [stack.start(name, QUICK) for name in ("ingest", "transform", "cheapest", "compressor")]
     transform, cheapest, compressor = others
     compressor.wait_ready()
     for service in (transform, cheapest):
@@ -117,14 +121,16 @@ def test_broker_and_registry_may_come_late_and_go(stack: Stack) -> None:
 
 
 def test_what_the_broker_refuses_blocks_nothing(stack: Stack) -> None:
-    admin = AdminClient({"bootstrap.servers": stack.broker.bootstrap_servers})
+    admin: Any = AdminClient({"bootstrap.servers": stack.broker.bootstrap_servers})
     entry = ConfigEntry("max.message.bytes", "2000", incremental_operation=AlterConfigOpType.SET)
     resource = ConfigResource(ResourceType.TOPIC, contracts.INCOMING_DLQ, incremental_configs=[entry])
     for future in admin.incremental_alter_configs([resource]).values():
         future.result()
     bad_row = gzip.compress(GOOD + b"%r\n" % os.urandom(40_000) + GOOD)
-    transform = stack.start("transform", COMPRESSION="none")
-    stack.produce(contracts.EVENT_LOG, [*([gzip.compress(GOOD)] * 5), bad_row, *([gzip.compress(GOOD)] * 5)], partitions=1)
+    transform = stack.start("transform", {"COMPRESSION": "none"})
+    stack.produce(
+        contracts.EVENT_LOG, [*([gzip.compress(GOOD)] * 5), bad_row, *([gzip.compress(GOOD)] * 5)], partitions=1
+    )
     stack.wait_committed("transform", contracts.EVENT_LOG)
     transform.stop()
     assert reasons(stack, contracts.EVENT_LOG_DLQ) == [Reason.REFUSED_BY_BROKER.value]
@@ -138,17 +144,19 @@ def test_rows_of_others_are_answered_and_rubbish_is_dead_lettered(stack: Stack) 
     schema = {
         "type": "record",
         "name": "Other",
-        "fields": [{"name": name, "type": ["null", kind]} for name, kind in (("GBPPRICE", "double"), ("UUID", "string"))],
+        "fields": [
+            {"name": name, "type": ["null", kind]} for name, kind in (("GBPPRICE", "double"), ("UUID", "string"))
+        ],
     }
     registered = httpx.post(
-        f"{stack.broker.schema_registry_url}/subjects/other-value/versions", json={"schema": json.dumps(schema)}, trust_env=False
+        f"{stack.broker.schema_registry_url}/subjects/other-value/versions",
+        json={"schema": json.dumps(schema)},
+        trust_env=False,
     ).json()
-    parsed: Any = fastavro.parse_schema(schema)
 
     def row(price: float | None, row_id: str) -> bytes:
-        out = io.BytesIO()
-        fastavro.schemaless_writer(out, parsed, {"GBPPRICE": price, "UUID": row_id})
-        return contracts.wire_prefix(registered["id"]) + out.getvalue()
+        record = {"GBPPRICE": price, "UUID": row_id}
+        return contracts.wire_prefix(registered["id"]) + avro.encode(record, schema=json.dumps(schema))
 
     producer = Producer({"bootstrap.servers": stack.broker.bootstrap_servers})
     for key, value in (
@@ -170,17 +178,16 @@ def test_rows_of_others_are_answered_and_rubbish_is_dead_lettered(stack: Stack) 
     stack.wait_committed("cheapest", contracts.INCOMING)
 
     def answers() -> dict[str, tuple[float, str]]:
-        read_schema: Any = fastavro.parse_schema(json.loads(contracts.CHEAPEST_SCHEMA))
         found: dict[str, tuple[float, str]] = {}
         for message in outputs.read(stack.broker.bootstrap_servers, contracts.CHEAPEST):
-            record: Any = fastavro.schemaless_reader(io.BytesIO((message.value() or b"")[5:]), read_schema, None)
+            record = avro.decode(message.value(), schema=contracts.CHEAPEST_SCHEMA)
             found[record["BATCHUUID"]] = (record["CHEAPEST_QUOTE"], record["UUID"])
         return found
 
     wait_until("both are answered", lambda: answers() == {"b1": (4.0, "u3"), "b2": (9.0, "u2")})
     # A cheaper row that comes later, after a kill, changes the answer: what was known travelled with the offset.
     os.kill(cheapest.pid, signal.SIGKILL)
-    cheapest = stack.start("cheapest", **QUICK)
+    cheapest = stack.start("cheapest", QUICK)
     for price, row_id in ((8.0, "u9"), (8.5, "u10")):
         producer.produce(contracts.INCOMING, value=row(price, row_id), key="b2", partition=0)
     producer.flush()

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.integration
 
 # Half of the instances have names, half are strangers after a restart.
-INSTANCES = {
+INSTANCES: dict[str, list[dict[str, str]]] = {
     "ingest": [{}],
     "transform": [{"INSTANCE_ID": "a", **QUICK}, QUICK],
     "cheapest": [{"INSTANCE_ID": "a", **QUICK}, QUICK],
@@ -36,7 +36,7 @@ class Monkey:
 
     def __init__(self, stack: Stack, *, seed: int) -> None:
         self._stack = stack
-        self._chance = random.Random(seed)
+        self._chance = random.Random(seed)  # noqa: S311 - repeatable on purpose
         self._running = {
             (name, number): self._start(name, number) for name in INSTANCES for number in range(len(INSTANCES[name]))
         }
@@ -44,7 +44,7 @@ class Monkey:
         self.kills = dict.fromkeys(INSTANCES, 0)
 
     def _start(self, name: str, number: int) -> ServiceProcess:
-        return self._stack.start(name, **INSTANCES[name][number])
+        return self._stack.start(name, INSTANCES[name][number])
 
     def kill(self, name: str) -> None:
         place = (name, self._chance.randrange(len(INSTANCES[name])))
@@ -87,7 +87,7 @@ def test_nothing_is_lost_or_doubled_when_services_are_killed() -> None:
 
         sender = threading.Thread(target=send, daemon=True)
         sender.start()
-        chance = random.Random(3)
+        chance = random.Random(3)  # noqa: S311 - repeatable on purpose
         names = list(INSTANCES)
         while not done.is_set():
             assert sender.is_alive() or done.is_set()

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
 Answer = tuple[int, Any]
 
@@ -41,7 +41,7 @@ class RegistryServer:
 
 
 @contextmanager
-def running_registry(schemas: dict[int, str]) -> Iterator[RegistryServer]:
+def running_registry(schemas: dict[int, str]) -> Generator[RegistryServer]:
     registry = RegistryServer(schemas)
 
     class Handler(BaseHTTPRequestHandler):
@@ -58,7 +58,7 @@ def running_registry(schemas: dict[int, str]) -> Iterator[RegistryServer]:
 
         do_GET = do_POST  # noqa: N815 - the base class looks for these names
 
-        def log_message(self, *_args: Any) -> None:
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's name
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

@@ -22,7 +22,7 @@ from services.ingest.settings import IngestSettings
 from services.settings import load
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
 BODY = gzip.compress(b"LHR,IST,2020-08-01,169.99,Y\n")
 MIB = 1024 * 1024
@@ -36,6 +36,7 @@ class FakeEventLog:
         self.bodies: list[bytes] = []
         self.failure: Exception | None = None
         self.gate: threading.Event | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     def append(self, body: bytes) -> asyncio.Future[Position]:
         future: asyncio.Future[Position] = asyncio.get_running_loop().create_future()
@@ -43,15 +44,14 @@ class FakeEventLog:
         position = Position(topic="flight.eventlog", partition=1, offset=len(self.bodies) - 1)
 
         async def settle() -> None:
-            while self.gate is not None and not self.gate.is_set():
-                await asyncio.sleep(0.005)
+            if self.gate is not None:
+                await asyncio.to_thread(self.gate.wait)
             if self.failure is not None:
                 future.set_exception(self.failure)
             else:
                 future.set_result(position)
 
-        self._task = asyncio.get_running_loop().create_task(settle())
-        self._tasks = [*getattr(self, "_tasks", []), self._task]
+        self._tasks.append(asyncio.get_running_loop().create_task(settle()))
         return future
 
 
@@ -94,7 +94,7 @@ def read_answer(connection: socket.socket) -> tuple[int, dict[str, str], bytes]:
 
 
 @contextlib.contextmanager
-def running(*, budget: int = 64 * MIB, connections: int = 100, **variables: str) -> Iterator[Running]:
+def running(*, budget: int = 64 * MIB, connections: int = 100, **variables: str) -> Generator[Running]:
     environ = {"KAFKA_BOOTSTRAP_SERVERS": "x:1", "IDLE_TIMEOUT_SECONDS": "0.5", "MAX_MESSAGE_BYTES": "1Mi", **variables}
     settings = load(IngestSettings, environ=environ)
     event_log = FakeEventLog()
@@ -171,7 +171,7 @@ def test_a_long_body_is_not_read_whole(server: Running) -> None:
         connection.sendall(request(b"\x1f\x8b", length=10**12))
         assert read_answer(connection)[0] == 413
         sent = 0
-        with pytest.raises((BrokenPipeError, ConnectionResetError)):
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             while sent < 500 * MIB:
                 sent += connection.send(b"x" * 65536)
     assert sent < 100 * MIB

@@ -46,7 +46,7 @@ near_rows = st.lists(
 
 
 @given(st.lists(good_rows, min_size=1, max_size=50), st.sampled_from(["\n", "\r\n"]), st.booleans())
-def test_good_rows_come_back_as_they_are(lines: list[str], end: str, last: bool) -> None:
+def test_good_rows_come_back_as_they_are(lines: list[str], end: str, last: bool) -> None:  # noqa: FBT001 - hypothesis gives it
     text = end.join(lines) + (end if last else "")
     rows = read(text.encode())
     assert rows.rejects == []

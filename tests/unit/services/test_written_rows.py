@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import fastavro
 import pytest
 from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroDeserializer
@@ -21,6 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from registry_server import running_registry
 
+from bench import avro
 from services import contracts
 from services.cheapest.layout import Quote, RowDecoder, cheapest_of, encode_cheapest
 from services.contracts import wire_prefix
@@ -104,12 +104,11 @@ rows_of_text = st.lists(
 @pytest.mark.parametrize("writer", ["python", "native"])
 def test_rows_and_bundle_say_the_same(writer: str, rows: Rows) -> None:
     bundle, records = written(writer, rows)
-    schema: Any = fastavro.parse_schema(json.loads(contracts.ROW_SCHEMA))
     lines = list(csv.reader(io.StringIO(bundle.decode())))
     assert len(bundle) == bundle_bytes(rows.text, rows.count)
     assert len(lines) == len(records) == rows.count
     for line, original, (key, value, _headers) in zip(lines, rows.text.decode().splitlines(), records, strict=True):
-        record: Any = fastavro.schemaless_reader(io.BytesIO(value[5:]), schema, None)
+        record = avro.decode(value, schema=contracts.ROW_SCHEMA)
         assert value[:5] == wire_prefix(SCHEMA_ID)
         assert line[:5] == original.split(",")
         assert list(record.values()) == [*line[:3], float(line[3]), *line[4:]]
@@ -168,8 +167,11 @@ def test_the_registrys_own_deserializer_reads_what_is_written() -> None:
     quote = encode_cheapest(prefix=wire_prefix(8), batch_id="b" * 32, quote=Quote(price=80.5, row_id="u" * 100))
     context = SerializationContext("rows", MessageField.VALUE)
     with running_registry({SCHEMA_ID: contracts.ROW_SCHEMA, 8: contracts.CHEAPEST_SCHEMA}) as server:
-        read = AvroDeserializer(SchemaRegistryClient({"url": server.url}))
-        row, answer = read(value, context), read(quote, context)
+        client: Any = SchemaRegistryClient({"url": server.url})
+        make_reader: Any = AvroDeserializer
+        read = make_reader(client)
+        row: Any = read(value, context)
+        answer: Any = read(quote, context)
     assert row == {
         "depiata": "LHR",
         "arriata": "IST",
@@ -224,17 +226,16 @@ def test_rows_of_other_schemas_are_decoded() -> None:
         }
     )
     decoder = RowDecoder(KnowsOne(schema), schema_id=SCHEMA_ID)  # type: ignore[arg-type]
-    out = io.BytesIO()
-    fastavro.schemaless_writer(out, fastavro.parse_schema(json.loads(schema)), {"UUID": "u1", "GBPPRICE": 12.5})
-    assert decoder.decode(wire_prefix(9) + out.getvalue()) == Quote(price=12.5, row_id="u1")
+    row = avro.encode({"UUID": "u1", "GBPPRICE": 12.5}, schema=schema)
+    assert decoder.decode(wire_prefix(9) + row) == Quote(price=12.5, row_id="u1")
     for value, reason in (
         (None, Reason.NOT_AVRO),
         (b"", Reason.NOT_AVRO),
         (b"{}", Reason.NOT_AVRO),
-        (b"\x01" + wire_prefix(9)[1:] + out.getvalue(), Reason.NOT_AVRO),
-        (wire_prefix(9) + out.getvalue()[:-1], Reason.NOT_AVRO),
+        (b"\x01" + wire_prefix(9)[1:] + row, Reason.NOT_AVRO),
+        (wire_prefix(9) + row[:-1], Reason.NOT_AVRO),
         (wire_prefix(SCHEMA_ID) + b"\xff" * 30, Reason.NOT_AVRO),
-        (wire_prefix(10) + out.getvalue(), Reason.UNKNOWN_SCHEMA),
+        (wire_prefix(10) + row, Reason.UNKNOWN_SCHEMA),
         (wire_prefix(9) + b"\x00\x00", Reason.PRICE),
     ):
         with pytest.raises(RowError) as refused:
@@ -258,11 +259,10 @@ def test_quotes_are_those_of_the_ksql_table() -> None:
         for record in step["records"]
     ]
     assert records
-    schema: Any = fastavro.parse_schema(json.loads(contracts.CHEAPEST_SCHEMA))
     for record in records:
         wanted = record["value_avro"]["value"] if "value" in record["value_avro"] else record["value_avro"]
         if wanted["CHEAPEST_QUOTE"] is None:
             continue  # the table also answers for rows without a price, which never reach the service
         quote = Quote(price=wanted["CHEAPEST_QUOTE"], row_id=wanted["UUID"])
         value = encode_cheapest(prefix=wire_prefix(1), batch_id=wanted["BATCHUUID"], quote=quote)
-        assert fastavro.schemaless_reader(io.BytesIO(value[5:]), schema, None) == wanted
+        assert avro.decode(value, schema=contracts.CHEAPEST_SCHEMA) == wanted
