@@ -128,7 +128,7 @@ class RowDecoder:
             raise RowError(Reason.NOT_AVRO, "the value is not in the wire format")
         schema = self._schema(int.from_bytes(value[1:5], "big"))
         # fastavro takes 10 MiB, which a service that meets no foreign rows does without.
-        from fastavro import schemaless_reader  # noqa: PLC0415
+        from fastavro import schemaless_reader  # noqa: PLC0415  # pyright: ignore[reportUnknownVariableType]
 
         try:
             record: Any = schemaless_reader(io.BytesIO(value[5:]), schema, None)  # pyright: ignore
