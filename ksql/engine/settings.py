@@ -56,6 +56,8 @@ class EngineSettings(BaseSettings):
         found: dict[str, Any] = {
             "bootstrap.servers": self.kafka_bootstrap_servers,
             "security.protocol": self.kafka_security_protocol,
+            # A broker that was away is found again within a second, not within ten.
+            "reconnect.backoff.max.ms": 1000,
         }
         password = self.kafka_sasl_password.get_secret_value()
         if self.kafka_sasl_password_file is not None:

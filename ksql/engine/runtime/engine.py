@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from cflight.errors import CflightError
 from cflight.memory_limit import memory_limit
 from ksql.engine.metastore import MetaStore
 from ksql.engine.runtime.command_topic import Command, CommandTopic
@@ -301,9 +302,11 @@ class Engine:
         del self.catalog.queries[query.id]
         if query.runner is not None:
             query.runner.stop()
-            query.runner.remove()
-            for store in query.planned.topology.stores:
-                self.forget_subject(f"{query.runner.group}-{store.name}-changelog-value")
+            try:
+                query.runner.remove()
+            except CflightError as error:
+                # The command is written: what the query leaves behind must not keep it from being carried out.
+                _log.error("query %s is terminated, but has left something behind: %s", query.id, error)
 
     def forget_subject(self, subject: str) -> None:
         """Soft-delete a subject, where there is a registry."""

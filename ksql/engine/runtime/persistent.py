@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import logging
 import shutil
@@ -28,7 +29,7 @@ from ksql.engine.runtime.stores import Change, make_state
 from ksql.errors import FatalRecordError, RecordError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from ksql.engine.operators.protocol import Record
@@ -45,7 +46,10 @@ _RESTORE_BATCH = 5000
 # A broker may be away for so long before a transaction has to be done again; a successor does not wait for it.
 _TRANSACTION_MS = 300_000
 _MOST_FAILURES = 20
-_LOOK_EVERY = 256
+# Records that are processed before others may look at the state, and before the buffer is looked at.
+_AT_ONCE = 256
+# A call that hangs on a connection which an outage has broken is made anew after so long.
+_CALL_SECONDS = 5.0
 _PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0
 _POSITIONS = b"\xff\xffpositions"
@@ -221,9 +225,9 @@ class PersistentQuery:
 
     def remove(self) -> None:
         """Delete everything that the query kept in Kafka and on the disk; it must have been stopped."""
+        shutil.rmtree(self._folder, ignore_errors=True)
         self._topics.delete([self._changelog(spec.name) for spec in self.topology.stores])
         self._topics.delete_group(self.group)
-        shutil.rmtree(self._folder, ignore_errors=True)
 
     @property
     def state(self) -> QueryState:
@@ -251,8 +255,7 @@ class PersistentQuery:
             last_commit = time.monotonic()
             while not self._stopping.is_set():
                 last_commit = self._round(last_commit)
-            with self.lock:
-                self._commit()
+            self._commit()
         except FatalRecordError as error:
             self._fail(f"a record stopped the query: {error}")
         except KafkaException as error:
@@ -266,29 +269,35 @@ class PersistentQuery:
             self._close()
 
     def _round(self, last_commit: float) -> float:
-        wait = self._commit_seconds if not self._dirty else 0.02
-        messages = () if self._paused else self._inputs.read(min(wait, 0.1))
         if self._paused:
             self._stopping.wait(0.05)
+            messages: Iterator[Any] = iter(())
+        else:
+            wait = self._commit_seconds if not self._dirty else 0.02
+            messages = iter(self._inputs.read(min(wait, 0.1)))
         busy = False
-        with self.lock:
-            for count, message in enumerate(messages, 1):
-                busy = True
-                self._process(message)
-                # To look after every record would cost more than it saves.
-                full = not count % _LOOK_EVERY and self._pending >= self._settings.pending_entries
-                if full and not self._commit_or_roll_back():
-                    # What is left of these messages will be read again.
-                    return time.monotonic()
-            elapsed = time.monotonic() - last_commit
-            waiting = self._dirty or bool(self._moved)
-            due = elapsed >= self._commit_seconds
-            if not self._pipeline.caches and not busy:
-                due = due or elapsed >= _MIN_COMMIT_SECONDS
-            if waiting and (due or self._paused):
-                self._commit_or_roll_back()
+        while self._process_some(messages):
+            busy = True
+            # The buffer is full. Where that fails, what is left of these messages will be read again.
+            if self._pending >= self._settings.pending_entries and not self._commit_or_roll_back():
                 return time.monotonic()
+        elapsed = time.monotonic() - last_commit
+        due = elapsed >= self._commit_seconds or self._paused
+        if not self._pipeline.caches and not busy:
+            due = due or elapsed >= _MIN_COMMIT_SECONDS
+        if due and (self._dirty or self._moved):
+            self._commit_or_roll_back()
+            return time.monotonic()
         return last_commit
+
+    def _process_some(self, messages: Iterator[Any]) -> bool:
+        """Process the next messages, and return whether there were any; pull queries wait meanwhile."""
+        with self.lock:
+            count = 0
+            for message in itertools.islice(messages, _AT_ONCE):
+                self._process(message)
+                count += 1
+        return count > 0
 
     def _process(self, message: Any) -> None:
         place = (message.topic(), message.partition())
@@ -373,7 +382,7 @@ class PersistentQuery:
         """Call the producer until Kafka answers; a broker that is away for some time is no reason to give up."""
         while True:
             try:
-                call(*arguments, _SECONDS)
+                call(*arguments, _CALL_SECONDS)
             except KafkaException as error:
                 if not error.args[0].retriable() or self._stopping.is_set():
                     raise
@@ -382,16 +391,22 @@ class PersistentQuery:
                 return
 
     def _commit(self) -> None:
-        self._pipeline.flush()
-        changes = [state.changes() for state in self.states]
+        with self.lock:
+            self._pipeline.flush()
+            changes = [state.changes() for state in self.states]
         ends: dict[Place, int] = {}
         for number, by_store in enumerate(changes):
             for name, entries in by_store.items():
                 self._log_changes(self._changelog(name), number, entries, ends)
         moved = [TopicPartition(topic, number, offset) for (topic, number), offset in self._moved.items()]
         group = self._inputs.consumer.consumer_group_metadata()
+        # Only this thread changes the state, so pull queries may read it while Kafka is asked.
         self._insist(self._producer.send_offsets_to_transaction, moved, group)
         self._insist(self._producer.commit_transaction)
+        with self.lock:
+            self._committed(changes, ends)
+
+    def _committed(self, changes: Sequence[dict[str, list[Change]]], ends: dict[Place, int]) -> None:
         self._positions |= ends
         if self._database is not None:
             batch = WriteBatch(raw_mode=True)
@@ -414,11 +429,12 @@ class PersistentQuery:
 
     def _roll_back(self) -> None:
         self._insist(self._producer.abort_transaction)
-        self._pipeline.clear()
-        for state in self.states:
-            state.rollback()
-        self._moved.clear()
-        self._dirty = False
+        with self.lock:
+            self._pipeline.clear()
+            for state in self.states:
+                state.rollback()
+            self._moved.clear()
+            self._dirty = False
         self._inputs.assign(self._offsets)
 
     # --- state ---

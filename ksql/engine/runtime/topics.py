@@ -145,7 +145,9 @@ class Topics:
 
     def delete_group(self, group: str) -> None:
         """Delete a consumer group, if it is there."""
-        (future,) = self._admin.delete_consumer_groups([group]).values()
+        # A client of its own: one that has lost the group's coordinator in an outage can wait for it for ever.
+        admin = AdminClient(dict(self._settings))
+        (future,) = admin.delete_consumer_groups([group], request_timeout=_SECONDS).values()
         with contextlib.suppress(KafkaException):
             _result(future)
 
