@@ -73,6 +73,8 @@ def registry_acls() -> list[Acl]:
 def connect_acls(*, group: str, internal_topics: Iterable[str], sinks: Iterable[Sink]) -> list[Acl]:
     """Return the rights of Connect workers: their own topics and group, and what the sinks read.
 
+    A worker tries to make its topics when it starts. They are there, so it goes on although that is denied.
+
     Args:
         group: the workers' group.
         internal_topics: the topics of configurations, offsets and status.
