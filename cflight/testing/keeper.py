@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
+from cflight.cli.progress import EngineProgress
+from cflight.cli.terminal import errors
 from cflight.errors import CflightError
 from cflight.leftovers import note_keeper, scrap
 from cflight.stacks import Stack
@@ -36,13 +38,13 @@ def keep() -> None:
     stack: Stack | None = None
     ended = threading.Event()
     threading.Thread(target=_watch, args=(owner, ended), daemon=True).start()
-    problems: list[str] = []
+    progress = EngineProgress(console=errors, title=task["name"], preview=False, machine=True)
     try:
         stack = Stack(task["name"], base="local", config=task["settings"])
-        stack.up(on_event=lambda event: _tell_step(event, problems))
+        stack.up(on_event=lambda event: _tell_step(event, progress))
         _tell({"outputs": stack.outputs(show_secrets=True)})
     except CflightError as error:
-        _tell({"error": "\n".join(problems) or str(error)})
+        _tell({"error": "\n".join(progress.errors) or str(error)})
     ended.wait()
     if not task["keep"]:
         _take_down(stack)
@@ -68,11 +70,10 @@ def _take_down(stack: Stack | None) -> None:
     scrap(home)
 
 
-def _tell_step(event: EngineEvent, problems: list[str]) -> None:
+def _tell_step(event: EngineEvent, progress: EngineProgress) -> None:
+    progress(event)
     if event.resource_pre_event and event.resource_pre_event.metadata.op.value == "create":
         _tell({"step": event.resource_pre_event.metadata.urn.rpartition("::")[2]})
-    elif event.diagnostic_event and event.diagnostic_event.severity == "error":
-        problems.append(event.diagnostic_event.message)
 
 
 def _tell(message: dict[str, Any]) -> None:

@@ -20,18 +20,8 @@ if TYPE_CHECKING:
 
 COMMANDS: dict[str, Any] = dict(get_command(app).commands)  # type: ignore[attr-defined]  # pyright: ignore
 EXPECTED = [
-    "cancel",
-    "demo",
-    "destroy",
-    "doctor",
-    "logs",
-    "outputs",
-    "preview",
-    "refresh",
-    "send",
-    "status",
-    "up",
-    "watch",
+    *("cancel", "demo", "destroy", "doctor", "logs", "outputs"),
+    *("preview", "refresh", "send", "status", "up", "watch"),
 ]
 
 
