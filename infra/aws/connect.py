@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from infra.aws.stack import Stack
     from infra.contract import Sink
 
-# The newest that MSK Connect runs, and the only one with Java 17.
+# The newest that MSK Connect runs; the plug-ins are built for Java 17.
 VERSION = "3.7.x"
 MCU_MEMORY = 4 * GIB
 _SCALE_OUT_PERCENT = 80

@@ -228,8 +228,16 @@ def _bindings(principal: str, entry: AclEntry) -> list[AclBinding]:
 
 
 def _describe(principal: str, *, admin: AdminClient) -> list[AclBinding]:
+    # None is any name or host, though the constructor is declared to take texts only.
+    anything: Any = None
     everything = AclBindingFilter(
-        ResourceType.ANY, None, ResourcePatternType.ANY, principal, None, AclOperation.ANY, AclPermissionType.ANY
+        ResourceType.ANY,
+        anything,
+        ResourcePatternType.ANY,
+        principal,
+        anything,
+        AclOperation.ANY,
+        AclPermissionType.ANY,
     )
     return admin.describe_acls(everything, request_timeout=_SECONDS).result()
 

@@ -120,8 +120,16 @@ def _acl(resource: str, name: str, *operations: str, prefix: bool = False) -> di
 
 
 def _rights(broker: str, user: str) -> set[tuple[str, str, str, str]]:
+    # None is any name or host, though the constructor is declared to take texts only.
+    anything: Any = None
     everything = AclBindingFilter(
-        ResourceType.ANY, None, ResourcePatternType.ANY, f"User:{user}", None, AclOperation.ANY, AclPermissionType.ANY
+        ResourceType.ANY,
+        anything,
+        ResourcePatternType.ANY,
+        f"User:{user}",
+        anything,
+        AclOperation.ANY,
+        AclPermissionType.ANY,
     )
     admin = AdminClient({"bootstrap.servers": broker})  # its answers come only as long as it lives
     found: list[Any] = admin.describe_acls(everything).result()

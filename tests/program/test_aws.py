@@ -60,7 +60,7 @@ def test_whatever_takes_tags_has_them(aws_programs: dict[str, Program]) -> None:
             of_a_bucket = one.type.startswith("aws:s3/bucket") and not one.type.endswith((":Bucket", ":BucketObjectv2"))
             if not one.type.startswith("aws:") or one.type in untagged or of_a_bucket:
                 continue
-            tags = one.inputs.get("tags") or {}
+            tags: dict[str, str] = one.inputs.get("tags", {})
             assert tags.keys() >= {"Name", "project", "stack", "managed-by"}, f"{one.type} {one.name}"
 
 
