@@ -58,6 +58,9 @@ class Endpoints(BaseModel):
     def from_outputs(cls, outputs: Mapping[str, Any], *, stack: str) -> Endpoints:
         """Read a stack's outputs.
 
+        A variable `CFLIGHT_<NAME>` of the environment (`CFLIGHT_INGEST_URL`) goes before the output of that name: what a
+        cluster's parts are called inside of it may be reached by another address from here.
+
         Args:
             outputs: by name, secrets in clear text.
             stack: the stack's name, for messages.
@@ -65,13 +68,20 @@ class Endpoints(BaseModel):
         Raises:
             EndpointsError: some are missing.
         """
+        buckets: Mapping[str, str] = outputs.get("buckets", {})
+        given = {f"{role}Bucket": name for role, name in buckets.items()} | dict(outputs)
+        for name in cls.model_fields:
+            variable = os.environ.get(f"CFLIGHT_{name.upper()}")
+            if variable:
+                given[to_camel(name)] = variable
         try:
-            return cls.model_validate(outputs)
+            return cls.model_validate(given)
         except ValidationError as error:
             missing = ", ".join(str(item["loc"][0]) for item in error.errors())
             raise EndpointsError(
                 f"the stack {stack} has no output {missing}",
-                remedy=f"Bring it up with `cflight up --stack {stack}`; its last `up` may have failed.",
+                remedy=f"Bring it up with `cflight up --stack {stack}`; or, where its target cannot know them, set "
+                f"{', '.join(_variable(str(item['loc'][0])) for item in error.errors())}.",
             ) from None
 
     def kafka_config(self, *, client_id: str) -> dict[str, Any]:
@@ -82,3 +92,7 @@ class Endpoints(BaseModel):
         """
         environ = {**os.environ, "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap_servers}
         return client_config(load(KafkaSettings, environ=environ), client_id=client_id)
+
+
+def _variable(output: str) -> str:
+    return "CFLIGHT_" + "".join(f"_{letter}" if letter.isupper() else letter for letter in output).upper()
