@@ -58,8 +58,8 @@ class Endpoints(BaseModel):
     def from_outputs(cls, outputs: Mapping[str, Any], *, stack: str) -> Endpoints:
         """Read a stack's outputs.
 
-        A variable `CFLIGHT_<NAME>` of the environment (`CFLIGHT_INGEST_URL`) goes before the output of that name: what a
-        cluster's parts are called inside of it may be reached by another address from here.
+        A variable `CFLIGHT_<NAME>` of the environment (`CFLIGHT_INGEST_URL`) goes before the output of that name: what
+        the parts of a cluster are called inside of it may be reached by another address from here.
 
         Args:
             outputs: by name, secrets in clear text.

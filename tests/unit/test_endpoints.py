@@ -33,7 +33,7 @@ def test_buckets_may_come_by_role() -> None:
 
 def test_what_is_missing_is_named_with_what_to_set() -> None:
     outputs = {name: value for name, value in OUTPUTS.items() if name != "ingestUrl"}
-    with pytest.raises(EndpointsError, match="no output ingestUrl.*CFLIGHT_INGEST_URL"):
+    with pytest.raises(EndpointsError, match=r"no output ingestUrl.*CFLIGHT_INGEST_URL"):
         Endpoints.from_outputs(outputs, stack="dev")
 
 
