@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,7 @@ TOPICS = (
 )
 _BOM = b"\xef\xbb\xbf"
 _FIELDS = 5
+_READERS = 8
 _PRICE, _ROW_ID, _BATCH_ID = 3, 5, 6
 
 
@@ -157,9 +159,10 @@ class Ledger:
         Raises:
             CflightError: a part does not answer; call again when it does.
         """
-        for stored in self._list():
-            if (stored.bucket, stored.key) not in self._seen_keys:
-                self._book.take_object(stored, self._buckets.records(stored))
+        new = [stored for stored in self._list() if (stored.bucket, stored.key) not in self._seen_keys]
+        with ThreadPoolExecutor(_READERS) as readers:
+            for stored, found in zip(new, readers.map(self._buckets.records, new), strict=True):
+                self._book.take_object(stored, found)
                 self._seen_keys.add((stored.bucket, stored.key))
                 self.objects.append(stored)
         for log in self._logs:

@@ -43,7 +43,7 @@ class Load:
         self.accepted: list[Accepted] = []
         self.refused: list[Refused] = []
         self._ended = threading.Event()
-        sender = stack.sender(rate=8, give_up_seconds=RECOVERY_SECONDS)
+        sender = stack.sender(rate=5, give_up_seconds=RECOVERY_SECONDS)
         self._thread = threading.Thread(target=lambda: sender.send(self._batches(), on_result=self._note))
 
     def _batches(self) -> Iterator[Batch]:
