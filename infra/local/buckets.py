@@ -35,7 +35,7 @@ def s3_store(stack: Stack, *, secret: Secret) -> Process:
         command=pulumi.Output.all(stack.address("s3"), stack.supervisor.folder).apply(
             lambda values: [
                 *(str(program), "--port", values[0]),
-                *("--region", stack.settings.s3.region, "--health", _HEALTH, "--quiet"),
+                *("--region", stack.settings.s3.region, "--health", _HEALTH, "--keep-alive", "--quiet"),
                 # The store changes to the folder of the objects: a relative path would lie in there.
                 *("posix", "--sidecar", f"{part_folder(Path(values[1]), 's3')}/data/metadata", "data/objects"),
             ]

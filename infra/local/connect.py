@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 PORTS = ("connect",)
 MAIN = "org.apache.kafka.connect.cli.ConnectDistributed"
 GROUP = "connect"
+# What a sink's consumer fetches at once where its definition does not say; a longer record comes alone.
+FETCH_BYTES = 8 << 20
 
 
 def connect(stack: Stack, *, s3_secret: Secret, after: list[pulumi.Resource]) -> Process:
@@ -93,6 +95,6 @@ def connect_properties(*, bootstrap: str, port: int, plugins: Path | None, servi
         "config.providers": "file",
         "config.providers.file.class": "org.apache.kafka.common.config.provider.FileConfigProvider",
         "consumer.isolation.level": "read_committed",
-        "consumer.max.partition.fetch.bytes": str(16 << 20),
+        "consumer.fetch.max.bytes": str(FETCH_BYTES),
     }
     return "".join(f"{name}={value}\n" for name, value in properties.items())

@@ -22,12 +22,13 @@ from infra.local.registry import registry as schema_registry
 from infra.local.secret import Secret
 from infra.local.services import run_service, service_ports
 from infra.local.supervisor import Supervisor
-from infra.memory import MACHINE_RESERVE, check_fit
+from infra.memory import MACHINE_RESERVE, check_fit, connect_memory
 from infra.resources.bucket import Bucket
 from infra.resources.connector import S3Access, S3SinkConnector
 from infra.resources.schema import Schema
 from infra.resources.statement import Statements
 from infra.resources.topic import Topic
+from infra.sinks import check_heap
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -64,6 +65,23 @@ class LocalPlatform(contract.Platform):
         self._buckets: dict[str, Bucket] = {}
         self._ksql_url: pulumi.Output[str] | None = None
         self._ksql: list[pulumi.Resource] = []
+
+    def deploy(self, pipeline: contract.Pipeline) -> None:
+        """Declare a pipeline's parts, if its sinks fit the Connect worker.
+
+        Raises:
+            SizingError: they do not.
+        """
+        check_heap(
+            pipeline.sinks,
+            partitions=self._settings.topics.partitions,
+            workers=1,
+            heap=connect_memory(self._settings.connect.memory).heap,
+            fetch=connect.FETCH_BYTES,
+            where="cflight:connect.memory",
+            remedy="Raise it, or lower `cflight:sinks.<name>.partSize`, tasksMax or `cflight:topics.partitions`.",
+        )
+        super().deploy(pipeline)
 
     def bucket(self, bucket: contract.Bucket) -> pulumi.Resource:
         """Declare a bucket in the S3 store."""

@@ -203,6 +203,11 @@ def test_parts_that_do_not_fit_the_machine_are_refused_with_the_sum() -> None:
         local(kafka={"memory": str(physical_memory())})
 
 
+def test_sinks_that_do_not_fit_the_worker_are_refused_with_the_sum() -> None:
+    with pytest.raises(pulumi.RunError, match=r"open files .* fetched records .* = .* but the heap of a worker is"):
+        local(sinks={"batchcompress.sink": {"partSize": "200Mi"}})
+
+
 def test_a_wrong_setting_is_refused_without_a_traceback() -> None:
     with pytest.raises(pulumi.RunError, match=r"cflight:kafka\.memory: 'lots'"):
         local(kafka={"memory": "lots"})
