@@ -169,16 +169,18 @@ def test_killed_again_and_again_nothing_is_lost_or_doubled(broker: Broker, tmp_p
 
 def test_a_kafka_that_is_killed_is_waited_for(broker: Broker, tmp_path: Path) -> None:
     load = rows(4000)
-    with engine_of(broker, tmp_path / "state", service="outage_", KSQL_STREAMS_COMMIT_INTERVAL_MS="200") as engine:
-        with KsqlClient(url=engine.url) as client:
-            client.execute(ROWS + QUERIES, properties=EARLIEST)
-            send(broker, "rows", load[:2000])
-            broker.stop_kafka(kill=True)
-            time.sleep(3)
-            broker.start_kafka()
-            send(broker, "rows", load[2000:])
-            eventually(lambda: table(client), expected(load), seconds=120)
-            client.execute(CLEAN)
+    with (
+        engine_of(broker, tmp_path / "state", service="outage_", KSQL_STREAMS_COMMIT_INTERVAL_MS="200") as engine,
+        KsqlClient(url=engine.url) as client,
+    ):
+        client.execute(ROWS + QUERIES, properties=EARLIEST)
+        send(broker, "rows", load[:2000])
+        broker.stop_kafka(kill=True)
+        time.sleep(3)
+        broker.start_kafka()
+        send(broker, "rows", load[2000:])
+        eventually(lambda: table(client), expected(load), seconds=120)
+        client.execute(CLEAN)
 
 
 def test_statements_survive_and_internal_topics_go_with_their_query(broker: Broker, tmp_path: Path) -> None:

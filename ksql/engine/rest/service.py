@@ -286,6 +286,8 @@ class Service:
         planned = self.engine.planning.pull(query, self.engine.catalog.metastore)
         if runner is None or runner.topology.materialized is None:
             raise KsqlError(f"The query of the `{source.name}` table does not run: its state cannot be asked.")
+        if runner.error is not None:
+            raise KsqlError(f"The query of the `{source.name}` table has stopped: {runner.error}")
         with runner.lock:
             rows = pull.rows(planned, runner.topology.materialized, runner.states, task_of=runner.task_of)
         stream = RowStream(query_id=f"query_{next(self._numbers)}", columns=planned.schema.columns, push=False)

@@ -59,6 +59,7 @@ class Inputs:
             "auto.offset.reset": "earliest",
             "isolation.level": "read_committed",
             "fetch.wait.max.ms": 100,
+            "topic.metadata.refresh.interval.ms": 5000,
             "queued.max.messages.kbytes": queue_kilobytes,
         }
         self.consumer = Consumer(consumer_settings)

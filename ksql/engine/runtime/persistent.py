@@ -162,18 +162,7 @@ class PersistentQuery:
             for number in range(self._sources[source.topic]):
                 entry = (source.reader, self._pipeline.sources[number][index])
                 self._readers.setdefault((source.topic, number), []).append(entry)
-        self._producer = Producer(
-            {
-                **settings.kafka,
-                "transactional.id": self.group,
-                "transaction.timeout.ms": _TRANSACTION_MS,
-                "linger.ms": 5,
-                "partitioner": "murmur2_random",
-                "compression.type": "lz4",
-                "message.max.bytes": 16 * 1024 * 1024,
-                "queue.buffering.max.kbytes": settings.queue_kilobytes,
-            }
-        )
+        self._producer = self._new_producer()
         self._inputs = Inputs(
             settings=settings.kafka, group=self.group, topics=self._sources, queue_kilobytes=settings.queue_kilobytes
         )
@@ -187,6 +176,21 @@ class PersistentQuery:
         self._paused = False
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=query_id, daemon=True)
+
+    def _new_producer(self) -> Producer:
+        settings: dict[str, Any] = {
+            **self._settings.kafka,
+            "transactional.id": self.group,
+            "transaction.timeout.ms": _TRANSACTION_MS,
+            # A broker that has just come back may say that a partition has no leader; that is asked again soon.
+            "topic.metadata.refresh.interval.ms": 2000,
+            "linger.ms": 5,
+            "partitioner": "murmur2_random",
+            "compression.type": "lz4",
+            "message.max.bytes": 16 * 1024 * 1024,
+            "queue.buffering.max.kbytes": self._settings.queue_kilobytes,
+        }
+        return Producer(settings)
 
     # --- life ---
 
@@ -252,10 +256,16 @@ class PersistentQuery:
                 self._restore()
             self._inputs.assign(self._offsets)
             self._producer.begin_transaction()
-            last_commit = time.monotonic()
             while not self._stopping.is_set():
-                last_commit = self._round(last_commit)
-            self._commit()
+                try:
+                    self._work()
+                except KafkaException as error:
+                    # Fatal is above all that another server has taken over.
+                    self._failures += 1
+                    if error.args[0].fatal() or self._failures > _MOST_FAILURES or self._stopping.is_set():
+                        raise
+                    _log.warning("query %s begins anew: %s", self.query_id, error.args[0].str())
+                    self._begin_anew()
         except FatalRecordError as error:
             self._fail(f"a record stopped the query: {error}")
         except KafkaException as error:
@@ -267,6 +277,26 @@ class PersistentQuery:
             self._fail(f"{type(error).__name__}: {error}")
         finally:
             self._close()
+
+    def _work(self) -> None:
+        last_commit = time.monotonic()
+        while not self._stopping.is_set():
+            last_commit = self._round(last_commit)
+        self._commit()
+
+    def _begin_anew(self) -> None:
+        """Go back to the last commit with another producer: what the old one has open is aborted.
+
+        Whether its last transaction was committed is asked of Kafka: the answer may have been what was lost.
+        """
+        self._stopping.wait(min(_PAUSE_SECONDS * self._failures, _LONGEST_PAUSE_SECONDS))
+        self._producer = self._new_producer()
+        self._insist(self._producer.init_transactions)
+        self._offsets |= self._topics.group_offsets(self.group)
+        self._forget()
+        with self.lock:
+            self._restore()
+        self._producer.begin_transaction()
 
     def _round(self, last_commit: float) -> float:
         if self._paused:
@@ -429,6 +459,10 @@ class PersistentQuery:
 
     def _roll_back(self) -> None:
         self._insist(self._producer.abort_transaction)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Go back to the state and the offsets of the last commit."""
         with self.lock:
             self._pipeline.clear()
             for state in self.states:

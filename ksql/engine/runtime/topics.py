@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 _SECONDS = 30.0
 _VISIBLE_SECONDS = 15.0
+_NO_LEADER = frozenset(
+    {KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +135,18 @@ class Topics:
         }
         if not wanted:
             return {}
-        futures = self._admin.list_offsets(
-            wanted, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=_SECONDS
-        )
-        return {(place.topic, place.partition): _result(future).offset for place, future in futures.items()}
+        deadline = time.monotonic() + _VISIBLE_SECONDS
+        while True:
+            futures = self._admin.list_offsets(
+                wanted, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=_SECONDS
+            )
+            try:
+                return {(place.topic, place.partition): _result(future).offset for place, future in futures.items()}
+            except KafkaException as error:
+                # The partitions of a topic that was made a moment ago, or of a broker that has just come back.
+                if error.args[0].code() not in _NO_LEADER or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
 
     def group_offsets(self, group: str) -> dict[tuple[str, int], int]:
         """Return a consumer group's committed offsets."""

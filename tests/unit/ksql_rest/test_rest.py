@@ -39,7 +39,7 @@ class Server:
             raise bad_statement("no", statement="bad;")
         return [{"request": request}]
 
-    def query(self, request: dict[str, Any], *, legacy: bool) -> RowStream:
+    def query(self, _request: dict[str, Any], *, legacy: bool) -> RowStream:
         columns = [Column("K", STRING, Namespace.KEY), Column("X", DOUBLE), Column("N", BIGINT)]
         stream = RowStream(query_id="query_1", columns=columns, push=False)
         stream.put([("a", 1e20, None), ("ü", 0.5, 2)])
