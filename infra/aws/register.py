@@ -21,6 +21,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -48,9 +49,11 @@ from services.kafka import client_config
 from services.settings import KafkaSettings, load
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
 _SECONDS = 30.0
+_READY_SECONDS = 120.0
+_POLL_SECONDS = 0.2
 _CLUSTER = "kafka-cluster"
 _RESOURCES = {
     "topic": ResourceType.TOPIC,
@@ -140,7 +143,7 @@ def broker_principal(bootstrap_servers: str) -> str | None:
     return f"User:CN=*.{domain}" if ".kafka." in f".{domain}" and ".amazonaws.com" in domain else None
 
 
-def _topics(topics: Iterable[TopicEntry], *, admin: AdminClient) -> None:
+def _topics(topics: Sequence[TopicEntry], *, admin: AdminClient) -> None:
     there = admin.list_topics(timeout=_SECONDS).topics
     for topic in topics:
         found = there.get(topic.name)
@@ -154,6 +157,30 @@ def _topics(topics: Iterable[TopicEntry], *, admin: AdminClient) -> None:
         elif len(found.partitions) > topic.partitions:
             _say("kept", topic=topic.name, partitions=len(found.partitions), wanted=topic.partitions)
         _configure(topic, admin=admin)
+    _wait_for_leaders(topics, admin=admin)
+
+
+def _wait_for_leaders(topics: Sequence[TopicEntry], *, admin: AdminClient) -> None:
+    # What runs after this job reads and writes at once: the brokers must all know of the topics by then.
+    start = time.monotonic()
+    while missing := _leaderless(topics, admin=admin):
+        if time.monotonic() - start > _READY_SECONDS:
+            raise ResourceError(
+                f"partitions without a leader after {_READY_SECONDS:.0f} s: {', '.join(missing)}",
+                where="Kafka",
+                remedy="Check that the brokers are all up, then run again.",
+            )
+        time.sleep(_POLL_SECONDS)
+
+
+def _leaderless(topics: Sequence[TopicEntry], *, admin: AdminClient) -> list[str]:
+    there = admin.list_topics(timeout=_SECONDS).topics
+    return [
+        topic.name
+        for topic in topics
+        if topic.name not in there
+        or sum(one.leader >= 0 for one in there[topic.name].partitions.values()) < topic.partitions
+    ]
 
 
 def _create(topic: TopicEntry, *, admin: AdminClient) -> None:
