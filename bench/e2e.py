@@ -164,7 +164,7 @@ def _through(stack: RunningStack, *, rate: float, rows: int, count: int) -> Figu
     audit = ledger.audit(accepted, only=True)
     if audit.faults():
         raise BenchError("; ".join(audit.faults()[:3]), where="account")
-    accounts = [audit.accounts[one.position.topic, one.position.partition, one.position.offset] for one in accepted]
+    accounts = audit.claimed
     quoted = [
         first[account.batch_id].arrived - one.accepted_at for account, one in zip(accounts, accepted, strict=True)
     ]

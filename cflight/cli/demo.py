@@ -239,9 +239,7 @@ def _latencies(
     audit: Audit, sending: _Sending, *, quoted: dict[str, float], endpoints: Endpoints
 ) -> dict[str, list[float]]:
     times: dict[str, list[float]] = {"accept": [], "quote": [], "batch object": [], "quote object": []}
-    for accepted in sending.accepted:
-        place = accepted.position
-        account = audit.accounts[place.topic, place.partition, place.offset]
+    for accepted, account in zip(sending.accepted, audit.claimed, strict=True):
         times["accept"].append(accepted.accepted_at - accepted.sent_at)
         if account.batch_id in quoted:
             times["quote"].append(quoted[account.batch_id] - accepted.accepted_at)
@@ -266,15 +264,16 @@ def _document(outcome: _Outcome) -> dict[str, Any]:
             name: {f"p{p}": round(percentile(found, p) * 1000) for p in (50, 99)}
             for name, found in outcome.latencies.items()
         },
-        "batches": [_batch_document(outcome, accepted) for accepted in outcome.sending.accepted],
+        "batches": [
+            _batch_document(accepted, account)
+            for accepted, account in zip(outcome.sending.accepted, outcome.audit.claimed, strict=True)
+        ],
         "objects": [dataclasses.asdict(stored) for stored in outcome.objects],
         "parts": [dataclasses.asdict(part) for part in outcome.parts],
     }
 
 
-def _batch_document(outcome: _Outcome, accepted: Accepted) -> dict[str, Any]:
-    place = accepted.position
-    account = outcome.audit.accounts[place.topic, place.partition, place.offset]
+def _batch_document(accepted: Accepted, account: Account) -> dict[str, Any]:
     return {
         "name": accepted.batch.name,
         "batch": account.batch_id,
@@ -331,9 +330,8 @@ def _tell(outcome: _Outcome) -> None:
 
 def _quotes(outcome: _Outcome) -> Table:
     table = _table("batch", "rows", "rejected", "cheapest quote", "checked", "sent as")
-    for accepted in outcome.sending.accepted[:_SHOWN]:
-        place = accepted.position
-        account = outcome.audit.accounts[place.topic, place.partition, place.offset]
+    shown = zip(outcome.sending.accepted[:_SHOWN], outcome.audit.claimed[:_SHOWN], strict=True)
+    for accepted, account in shown:
         good = not account.missing and not account.wrong
         whole = next((reject.reason for reject in account.rejects if reject.line is None), None)
         table.add_row(

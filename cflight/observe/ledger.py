@@ -20,7 +20,7 @@ from services import contracts
 from services.transform.ids import identify
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from cflight.endpoints import Endpoints
     from cflight.traffic.sender import Accepted, Position
@@ -95,10 +95,12 @@ class Audit:
 
     Attributes:
         accounts: by position in the event log.
+        claimed: of what was accepted, in the order in which it was given.
         wrong: what belongs to no batch.
     """
 
     accounts: dict[tuple[str, int, int], Account]
+    claimed: list[Account]
     wrong: list[str]
 
     def missing(self) -> list[str]:
@@ -255,15 +257,10 @@ class Book:
             whole: whether the event log was read from its beginning: then nothing may have come from elsewhere.
         """
         accounts: dict[tuple[str, int, int], Account] = {}
-        for claim in accepted:
-            position = _key(claim.position)
-            given = self._inputs.get(position)
-            if given is None:
-                accounts[position] = Account(position=position, batch_id="", missing=["is not in the event log"])
-                continue
-            accounts[position] = self._account(position, given)
-            if given.body != claim.batch.body:
-                accounts[position].wrong.append("the event log holds other bytes than were sent")
+        claimed: list[Account] = []
+        for position, claim in self._positions(list(accepted)):
+            account = accounts[position] = self._claim(position, claim)
+            claimed.append(account)
         if not only:
             for position, given in self._inputs.items():
                 if position not in accounts:
@@ -272,7 +269,32 @@ class Book:
         if whole and not only:
             strange = self._traces.keys() - {given.batch_id for given in self._inputs.values()}
         wrong = [f"batch id {batch_id} came out, but nothing in the event log has it" for batch_id in sorted(strange)]
-        return Audit(accounts=accounts, wrong=wrong)
+        return Audit(accounts=accounts, claimed=claimed, wrong=wrong)
+
+    def _positions(self, claims: list[Accepted]) -> Iterator[tuple[tuple[str, int, int], Accepted]]:
+        # A claim without an offset is any record of its bytes that no other claim is for.
+        taken = {_key(claim.position) for claim in claims}
+        unclaimed: dict[bytes, list[tuple[str, int, int]]] = {}
+        if any(claim.position.offset is None for claim in claims):
+            for position, given in self._inputs.items():
+                if position not in taken:
+                    unclaimed.setdefault(given.body, []).append(position)
+        for number, claim in enumerate(claims):
+            if claim.position.offset is not None:
+                yield _key(claim.position), claim
+                continue
+            found = unclaimed.get(claim.batch.body)
+            nowhere = (claim.position.topic, claim.position.partition, -number - 1)
+            yield found.pop() if found else nowhere, claim
+
+    def _claim(self, position: tuple[str, int, int], claim: Accepted) -> Account:
+        given = self._inputs.get(position)
+        if given is None:
+            return Account(position=position, batch_id="", missing=["is not in the event log"])
+        account = self._account(position, given)
+        if given.body != claim.batch.body:
+            account.wrong.append("the event log holds other bytes than were sent")
+        return account
 
     def _account(self, position: tuple[str, int, int], given: _Input) -> Account:
         trace = self._traces.get(given.batch_id, _Trace())
@@ -411,7 +433,7 @@ def _reject(record: Record) -> Reject:
 
 
 def _key(position: Position) -> tuple[str, int, int]:
-    return (position.topic, position.partition, position.offset)
+    return (position.topic, position.partition, -1 if position.offset is None else position.offset)
 
 
 def _told(account: Account) -> str:

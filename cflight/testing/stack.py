@@ -110,12 +110,13 @@ class RunningStack:
         found = next(
             record
             for record in self.records(place.topic)
-            if (record.partition, record.offset) == (place.partition, place.offset)
+            if record.partition == place.partition
+            and (record.offset == place.offset if place.offset is not None else record.value == accepted.batch.body)
         )
         return identify(
             topic=place.topic,
             partition=place.partition,
-            offset=place.offset,
+            offset=found.offset,
             timestamp_ms=round(found.timestamp * 1000),
         ).batch
 

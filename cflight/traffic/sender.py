@@ -38,19 +38,19 @@ class SendError(CflightError):
     """Nothing can be sent."""
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Position:
     """Where an accepted batch lies in the event log.
 
     Attributes:
         topic: the event log's topic.
         partition: the partition.
-        offset: the offset.
+        offset: the offset; None where Kafka had the batch already when ingest sent it again, and did not say where.
     """
 
     topic: str
     partition: int
-    offset: int
+    offset: int | None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 | status | when |
 |---|---|
-| 202 | Kafka has acknowledged the body; the answer says where: topic, partition, offset |
+| 202 | Kafka has acknowledged the body; the answer says where: topic, partition, offset (null where Kafka cannot say) |
 | 400 | the body is empty, or the request is no HTTP |
 | 401 | a token is configured and the request has another or none |
 | 404, 405 | another path or method |

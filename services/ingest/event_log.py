@@ -40,12 +40,12 @@ class Position:
     Attributes:
         topic: the topic.
         partition: the partition.
-        offset: the offset.
+        offset: the offset; None if the broker had the body already when it was sent again, and only said so.
     """
 
     topic: str
     partition: int
-    offset: int
+    offset: int | None
 
 
 def producer_config(settings: IngestSettings) -> kafka.Config:
@@ -112,7 +112,7 @@ class EventLog:
         future: asyncio.Future[Position] = self._loop.create_future()
 
         def on_delivery(error: KafkaError | None, message: Message) -> None:
-            position = Position(topic=self._topic, partition=message.partition() or 0, offset=message.offset() or 0)
+            position = Position(topic=self._topic, partition=message.partition() or 0, offset=message.offset())
             self._done.append((future, error, position))
             # One wake-up of the event loop serves all that arrives until it runs.
             if not self._wake_pending:

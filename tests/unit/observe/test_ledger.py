@@ -162,3 +162,17 @@ def test_a_batch_that_came_out_although_it_was_refused_is_a_fault() -> None:
 
 def test_an_unreadable_batch_must_be_dead_lettered() -> None:
     assert audit([replace(INPUT, value=b"PK")], []).missing()
+
+
+def test_a_claim_without_an_offset_is_any_record_of_its_bytes() -> None:
+    book = Book(quotes_bucket=QUOTES, refines=False)
+    for found, content in OBJECTS:
+        book.take_object(found, content)
+    for one in RECORDS:
+        book.take(one)
+    unknown = replace(ACCEPTED, position=Position(contracts.EVENT_LOG, 0, None))
+    assert book.audit([unknown], only=False, whole=True).missing() == []
+    assert [account.batch_id for account in book.audit([unknown], only=True, whole=True).claimed] == [IDENTITY.batch]
+    # One record cannot be what two clients were told of.
+    assert book.audit([unknown, ACCEPTED], only=False, whole=True).missing()
+    assert book.audit([unknown, unknown], only=False, whole=True).missing()
