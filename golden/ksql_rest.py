@@ -560,13 +560,20 @@ def clear(servers: Servers) -> None:
         servers: Kafka and the registry.
     """
     admin = AdminClient({"bootstrap.servers": servers.bootstrap_servers})
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while True:
-        topics = [name for name in admin.list_topics(timeout=30).topics if not name.startswith("__")]
+        try:
+            topics = [name for name in admin.list_topics(timeout=10).topics if not name.startswith("__")]
+        except KafkaException:
+            # A broker that takes connections may not answer yet.
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+            continue
         if not topics:
             break
         if time.monotonic() > deadline:
-            raise TimeoutError(f"topics still there after 30 s: {topics}")
+            raise MismatchError(f"topics still there after 60 s: {topics}")
         for future in admin.delete_topics(topics).values():
             # A topic whose deletion is already under way is unknown to the broker.
             with contextlib.suppress(KafkaException):
@@ -628,7 +635,6 @@ def replay(cases: list[dict[str, Any]], *, servers: Servers, folder: Path) -> Re
 
 def _differences(case: dict[str, Any], *, servers: Servers, folder: Path) -> list[str]:
     folder.mkdir()
-    clear(servers)
     engine = EngineProcess(
         bootstrap_servers=servers.bootstrap_servers,
         schema_registry_url=servers.schema_registry_url,
@@ -636,6 +642,7 @@ def _differences(case: dict[str, Any], *, servers: Servers, folder: Path) -> lis
         service_id="golden_",
     )
     try:
+        clear(servers)
         with engine:
             Replay(case=case, servers=servers, engine=engine).run()
     except (MismatchError, CflightError, KafkaException, httpx.HTTPError) as error:
