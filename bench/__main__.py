@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
 
 import typer
@@ -22,6 +23,8 @@ def run(arguments: list[str]) -> None:
     if name not in NAMES:
         typer.echo(f"usage: scripts/bench {{{'|'.join(NAMES)}}} [--json] [--help]", err=True)
         raise SystemExit(0 if name in {"-h", "--help"} else 2)
+    # SIGTERM ends a benchmark as Ctrl-C does: with all that it started.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     command = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     command.command()(importlib.import_module(f"bench.{name}").main)
     try:

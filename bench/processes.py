@@ -95,13 +95,18 @@ class ServiceProcess:
 
     def wait_ready(self) -> float:
         """Wait until it is ready, and return when that was on the monotonic clock."""
-        url = f"http://{self.address()}/readyz"
         deadline = time.monotonic() + _START_SECONDS
-        while True:
-            with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5):
-                return time.monotonic()
+        while not self.is_ready():
             self._check(deadline)
             time.sleep(0.01)
+        return time.monotonic()
+
+    def is_ready(self) -> bool:
+        """Return whether it is ready now."""
+        url = f"http://{self.address()}/readyz"
+        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5):
+            return True
+        return False
 
     def metric(self, name: str) -> float:
         """Return a metric's value, summed over its labels."""
