@@ -350,8 +350,16 @@ fi
 def _make_class_archives(report: _Report, commands: _Commands) -> None:
     if class_archives().exists():
         return
-    with report.step("class-data archives of the JVM parts, for quick starts"), _made_whole(class_archives()) as folder:
-        commands.run([str(VENV / "bin" / "python"), "-m", "infra.local.class_archives", str(folder)])
+    recorder = [str(VENV / "bin" / "python"), "-m", "infra.local.class_archives"]
+    try:
+        with (
+            report.step("class-data archives of the JVM parts, for quick starts"),
+            _made_whole(class_archives()) as folder,
+        ):
+            commands.run([*recorder, str(folder)])
+    except CflightError as error:
+        # Nothing needs them: without, the parts only start more slowly, and the next bootstrap tries again.
+        report.line(f"no class-data archives, so the JVM parts will start slowly: {error}")
 
 
 @contextlib.contextmanager

@@ -27,7 +27,7 @@ from infra.local.registry import registry_environment
 from infra.memory import MIB, JvmMemory, broker_memory, connect_memory, registry_memory
 from infra.provider.progress import Progress
 
-_READY_SECONDS = 120
+_READY_SECONDS = 240
 _END_SECONDS = 60
 _LIMIT = 512 * MIB
 
