@@ -534,7 +534,8 @@ class _Session:
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         log.info("assigned", extra={"partitions": [partition.partition for partition in partitions]})
         with self._keeping_failures():
-            self._work.assigned(consumer, partitions)
+            if partitions:  # asking for the offsets of none would wait for an answer that does not come
+                self._work.assigned(consumer, partitions)
             self._health.present("kafka")
 
     def _on_revoke(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
