@@ -375,7 +375,9 @@ def _call(
                 remedy="Check that a worker is up (`cflight status`).",
             ) from error
         rebalancing = answer.status_code == HTTPStatus.CONFLICT and "already exists" not in answer.text
-        forwarding = answer.status_code == HTTPStatus.INTERNAL_SERVER_ERROR and "forward" in answer.text
+        forwarding = answer.status_code == HTTPStatus.INTERNAL_SERVER_ERROR and any(
+            passing in answer.text for passing in ("forward", "a rebalance is expected")
+        )
         if not (rebalancing or forwarding) or time.monotonic() > deadline:
             break
         time.sleep(_RETRY_SECONDS)
