@@ -2,16 +2,15 @@
 
 import pytest
 
-pytestmark = pytest.mark.integration
-
 # [example]
+from cflight.testing.stack import RunningStack
+
 CSV = "LHR,IST,2020-08-01,169.99,Y\nLHR,IST,2020-08-02,89.50,Y\nLHR,IST,2020-08-02,free,Y\n"
 
 
-def test_the_cheapest_quote_reaches_its_bucket(cflight_stack):
+def test_the_cheapest_quote_reaches_its_bucket(cflight_stack: RunningStack) -> None:
     stack = cflight_stack
-    [accepted] = stack.send([CSV])
-    batch = stack.batch_id(accepted)
+    batch = stack.batch_id(stack.send([CSV])[0])
 
     quote = stack.wait_for(f"the quote of {batch}", lambda: stack.quote(batch), seconds=60)
     assert quote.value["CHEAPEST_QUOTE"] == 89.50
@@ -24,3 +23,6 @@ def test_the_cheapest_quote_reaches_its_bucket(cflight_stack):
 
 
 # [/example]
+
+
+pytestmark = pytest.mark.integration
