@@ -18,8 +18,11 @@ def test_the_cheapest_quote_reaches_its_bucket(cflight_stack: RunningStack) -> N
     [letter] = stack.wait_for("the reject", lambda: stack.records("cflight.incoming.dlq", key=batch))
     assert (letter.value, letter.headers["error.reason"]) == (b"LHR,IST,2020-08-02,free,Y", "price")
 
-    objects = stack.wait_for("an object", lambda: stack.objects(stack.endpoints.quotes_bucket), seconds=60)
-    assert quote.value in [record for stored in objects for record in stack.buckets.records(stored)]
+    def stored() -> list[object]:
+        objects = stack.objects(stack.endpoints.quotes_bucket)
+        return [record for one in objects for record in stack.buckets.records(one)]
+
+    stack.wait_for("the quote's object", lambda: quote.value in stored(), seconds=60)
 
 
 # [/example]
