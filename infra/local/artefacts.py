@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import sys
 from pathlib import Path
 
 from infra.errors import NotAvailableError
@@ -74,6 +75,11 @@ def java() -> str:
             remedy="Install a JDK: `apt-get install openjdk-17-jdk-headless`.",
         )
     return found
+
+
+def python() -> str:
+    """Return the interpreter of this environment: one path, by whatever name this process was started."""
+    return str(Path(sys.prefix) / "bin" / "python")
 
 
 def require(path: Path, *, what: str) -> Path:

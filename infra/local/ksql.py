@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pulumi
 
-from infra.local.artefacts import ROOT, fingerprint, require
+from infra.local.artefacts import ROOT, fingerprint, python, require
 from infra.local.parts import HOST
 from infra.local.process import Process
 from infra.memory import MIB, ksql_server_memory
@@ -46,7 +45,7 @@ def ksql_server(
         stack=stack.name,
         command=[str(require(server, what="the ksqlDB server")), "ksql.properties"]
         if confluent
-        else [sys.executable, "-m", "ksql.engine"],
+        else [python(), "-m", "ksql.engine"],
         environment=_server_environment(stack)
         if confluent
         else {

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import pulumi
 
-from infra.local.artefacts import ROOT, fingerprint
+from infra.local.artefacts import ROOT, fingerprint, python
 from infra.local.parts import HOST
 from infra.local.process import Process
 
@@ -48,7 +47,7 @@ def run_service(
             instance,
             folder=stack.supervisor.folder,
             stack=stack.name,
-            command=[sys.executable, "-m", f"services.{service.name}"],
+            command=[python(), "-m", f"services.{service.name}"],
             environment={
                 "KAFKA_BOOTSTRAP_SERVERS": stack.address("kafka"),
                 "SCHEMA_REGISTRY_URL": registry_url,
