@@ -6,11 +6,11 @@ import base64
 from typing import TYPE_CHECKING
 
 import pytest
-from registry_server import RegistryServer, running_registry
 
 from services.errors import RegistryError
 from services.registry import Registry, RegistryAwayError
 from services.settings import RegistrySettings, load
+from tests.unit.services.registry_server import RegistryServer, running_registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,7 +18,6 @@ from confluent_kafka.schema_registry.avro import AvroDeserializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from registry_server import running_registry
 
 from bench import avro
 from services import contracts
@@ -31,6 +30,7 @@ from services.transform.enrich import bundle_bytes
 from services.transform.ids import Identity, identify
 from services.transform.rows import Rows
 from services.transform.writer import NativeRowWriter, PythonRowWriter, RowWriter
+from tests.unit.services.registry_server import running_registry
 
 SCHEMA_ID = 7
 IDENTITY = identify(topic="flight.eventlog", partition=3, offset=42, timestamp_ms=1_596_272_400_999)
