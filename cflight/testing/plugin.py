@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from cflight.testing.ephemeral import StackPool
     from cflight.testing.stack import RunningStack
 
+_KEPT = pytest.StashKey[list[str]]()
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options."""
@@ -24,6 +26,32 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--keep-stack", action="store_true", help="leave ephemeral stacks up for inspection, and tell where they are"
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make room for what is told at the end."""
+    config.stash[_KEPT] = []
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand on to xdist's controller, from one of its workers, which stacks were kept."""
+    output: Any = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["cflight_kept"] = session.config.stash[_KEPT]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take from an xdist worker which stacks were kept."""
+    node.config.stash[_KEPT].extend(getattr(node, "workeroutput", {}).get("cflight_kept", []))
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Tell which stacks were kept, and how to look at them."""
+    if config.stash[_KEPT]:
+        terminalreporter.section("stacks kept")
+        for command in config.stash[_KEPT]:
+            terminalreporter.write_line(command)
 
 
 @pytest.fixture(scope="session")
@@ -37,13 +65,12 @@ def cflight_stacks(pytestconfig: pytest.Config) -> Iterator[StackPool]:
     """The session's stacks: `.shared(settings)` gives one that tests share, `.fresh(settings)` one of its own."""
     from cflight.testing.ephemeral import StackPool  # noqa: PLC0415
 
-    reporter: Any = pytestconfig.pluginmanager.getplugin("terminalreporter")
     keep = bool(pytestconfig.getoption("keep_stack"))
+    kept = pytestconfig.stash[_KEPT]
 
     def told(step: str) -> None:
-        if reporter is not None and keep and step.startswith(("stack ", "kept: ")):
-            reporter.ensure_newline()
-            reporter.write_line(f"cflight: {step}")
+        if step.startswith("kept: "):
+            kept.append(step.removeprefix("kept: "))
 
     pool = StackPool(keep=keep, existing=_existing(pytestconfig.getoption("stack")), on_step=told)
     try:

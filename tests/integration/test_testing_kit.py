@@ -128,7 +128,7 @@ def test_a_stack_can_be_kept_and_tested_again(tmp_path: Path) -> None:
     folder = Path(told.read_text().strip())
     home = home_of(str(folder))
     try:
-        command = re.search(r"kept: CFLIGHT_HOME=(\S+) cflight status --stack (\S+)", done.stdout)
+        command = re.search(r"CFLIGHT_HOME=(\S+) cflight status --stack (\S+)", done.stdout)
         assert command, done.stdout
         assert (command[1], command[2]) == (str(home), folder.name)
         assert {part.state for part in parts_status(folder)} == {"RUNNING"}
