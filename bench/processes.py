@@ -78,6 +78,11 @@ class ServiceProcess:
         """Whether it has not ended."""
         return self._process.poll() is None
 
+    @property
+    def exit_code(self) -> int | None:
+        """How it ended, or None if it has not."""
+        return self._process.poll()
+
     def log(self) -> str:
         """Return what it has logged."""
         return self._log.read_text(errors="replace")

@@ -55,7 +55,7 @@ _IDLE_SECONDS = 0.5
 _BACKOFF_FIRST_SECONDS = 0.2
 _BACKOFF_LAST_SECONDS = 10.0
 _CALL_SECONDS = 30.0
-_HUNG_SECONDS = 60.0
+_HUNG_SECONDS = 12.0  # twice what a call is allowed
 _REPORT_SECONDS = 2.0
 # Kafka's answers that concern one record and not the connection.
 _REFUSALS = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG, KafkaError.INVALID_RECORD})
@@ -426,8 +426,7 @@ class _Session:
                 return
         try:
             self._work.run(self._consumer, transaction, timeout=left, poisons=self._state.poisons)
-            if self._watch.lost:
-                raise ClientsUnusableError("no broker can be reached")
+            self._check_brokers()
             if self._failure is not None:
                 raise ClientsUnusableError(str(self._failure)) from self._failure
         except UnprocessableError as error:
@@ -471,6 +470,7 @@ class _Session:
         deadline = time.monotonic() + _CALL_SECONDS
         attempt = 0
         while True:
+            self._check_brokers()
             self._state.call_began = time.monotonic()
             try:
                 call()
@@ -485,6 +485,12 @@ class _Session:
                 return
             finally:
                 self._state.call_began = None
+
+    def _check_brokers(self) -> None:
+        """Give up these clients if all brokers were lost; see the module's description."""
+        self._producer.poll(0)
+        if self._watch.lost:
+            raise ClientsUnusableError("no broker can be reached")
 
     def _recover(self, error: KafkaError) -> None:
         """Abort and read again, or give up on these clients."""

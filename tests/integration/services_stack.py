@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import threading
 import time
 from collections import Counter
 from contextlib import ExitStack, contextmanager
@@ -43,6 +46,7 @@ class Stack:
     def __init__(self, broker: Broker, exits: ExitStack) -> None:
         self.broker = broker
         self._exits = exits
+        self._started: list[ServiceProcess] = []
 
     def start(
         self, service: str, environment: Mapping[str, str] | None = None, *, memory: int = 128 * MIB
@@ -52,7 +56,38 @@ class Stack:
             "SCHEMA_REGISTRY_URL": self.broker.schema_registry_url,
             **(environment or {}),
         }
-        return self._exits.enter_context(ServiceProcess(f"services.{service}", environment=variables, memory=memory))
+        started = ServiceProcess(f"services.{service}", environment=variables, memory=memory)
+        self._started.append(started)
+        return self._exits.enter_context(started)
+
+    @contextmanager
+    def supervising(self, services: dict[str, ServiceProcess], environment: Mapping[str, str]) -> Generator[None]:
+        """Start a service again when it has given up on its Kafka library, as whoever supervises it would."""
+        done = threading.Event()
+        wrong: list[str] = []
+
+        def watch() -> None:
+            while not done.wait(0.2):
+                for name, service in list(services.items()):
+                    if service.exit_code == os.EX_SOFTWARE:
+                        services[name] = self.start(name, environment)
+                    elif service.exit_code is not None:
+                        wrong.append(f"{name} ended with {service.exit_code}: {service.log()[-1000:]}")
+                        return
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        try:
+            yield
+        finally:
+            done.set()
+            watcher.join()
+        assert not wrong
+
+    def logs(self) -> str:
+        """Return the ends of the logs of all services that still run, for the report of a failed test."""
+        running = [service for service in self._started if service.running]
+        return "\n".join(f"--- {service.module} {service.pid}\n{service.log()[-4000:]}" for service in running)
 
     def produce(self, topic: str, values: list[bytes], *, partitions: int) -> None:
         producer = Producer({"bootstrap.servers": self.broker.bootstrap_servers, "message.max.bytes": 20 * MIB})
@@ -116,7 +151,10 @@ def running_stack(*, partitions: int) -> Generator[Stack]:
     with broker, ExitStack() as exits:
         stack = Stack(broker, exits)
         create_topics(broker.bootstrap_servers, ALL_TOPICS, partitions=partitions)
-        yield stack
+        try:
+            yield stack
+        finally:
+            sys.stdout.write(stack.logs())
 
 
 def post(client: httpx.Client, url: str, body: bytes) -> dict[str, object] | None:
