@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
-from confluent_kafka.admin import AdminClient
 
 from bench import avro
 from bench.errors import BenchError
@@ -36,11 +36,17 @@ class BatchRows:
 
 
 def read(servers: str, topic: str) -> Iterator[Message]:
-    """Yield all committed records of a topic.
+    """Yield all committed records of a topic, once the transactions that are open now have ended.
+
+    A writer that was killed leaves its transaction open until it times out; what others committed after its records is
+    hidden until then.
 
     Args:
         servers: the bootstrap servers.
         topic: the topic.
+
+    Raises:
+        BenchError: if a partition cannot be read, or a transaction stays open.
     """
     consumer = Consumer(
         {
@@ -52,20 +58,37 @@ def read(servers: str, topic: str) -> Iterator[Message]:
             "auto.offset.reset": "earliest",
         }
     )
-    partitions = list(AdminClient({"bootstrap.servers": servers}).list_topics(topic, 10).topics[topic].partitions)
-    consumer.assign([TopicPartition(topic, partition, 0) for partition in partitions])
-    left = len(partitions)
+    left = _ends(servers, topic)
+    consumer.assign([TopicPartition(topic, partition, 0) for partition in left])
+    deadline = time.monotonic() + _READ_SECONDS
     try:
         while left:
             messages = consumer.consume(2000, 0.1)
+            if not messages and time.monotonic() > deadline:
+                raise BenchError(f"a transaction stays open before the offsets {left}", where=topic)
             for message in messages:
                 error = message.error()
                 if error is None:
                     yield message
-                elif error.code() == KafkaError._PARTITION_EOF:  # pyright: ignore[reportPrivateUsage]
-                    left -= 1
-                else:
+                elif error.code() != KafkaError._PARTITION_EOF:  # pyright: ignore[reportPrivateUsage]
                     raise BenchError(error.str(), where=topic)
+                elif (message.offset() or 0) >= left.get(message.partition() or 0, 0):
+                    left.pop(message.partition() or 0, None)
+    finally:
+        consumer.close()
+
+
+def _ends(servers: str, topic: str) -> dict[int, int]:
+    """Return the offset after the last record of each partition, committed or not."""
+    consumer = Consumer(
+        {"bootstrap.servers": servers, "group.id": "bench-verify", "isolation.level": "read_uncommitted"}
+    )
+    try:
+        partitions = consumer.list_topics(topic, 10).topics[topic].partitions
+        return {
+            partition: consumer.get_watermark_offsets(TopicPartition(topic, partition), 10)[1]
+            for partition in partitions
+        }
     finally:
         consumer.close()
 

@@ -1,4 +1,4 @@
-"""Watches the supervisor and starts it again when it was killed (`python -m infra.local.guardian FOLDER`).
+"""Starts again what nobody else does (`python -m infra.local.guardian FOLDER`): the supervisor, failed connectors.
 
 The supervisor in turn restarts the guardian, so either can be killed.
 """
@@ -6,11 +6,15 @@ The supervisor in turn restarts the guardian, so either can be killed.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import select
 import subprocess
 import sys
+import threading
 from pathlib import Path
+
+from infra.local.auto_restart import auto_restart
 
 
 def guard(folder: Path) -> None:
@@ -31,4 +35,6 @@ def guard(folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
+    threading.Thread(target=auto_restart, args=(Path(sys.argv[1]).parent,), daemon=True).start()
     guard(Path(sys.argv[1]))
