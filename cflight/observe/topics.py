@@ -263,16 +263,27 @@ def ends_of(topic: str, partitions: list[int], *, admin: AdminClient) -> dict[in
     Raises:
         ReadError: the brokers do not answer.
     """
+    try:
+        try:
+            return _latest(topic, partitions, admin=admin)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.FENCED_LEADER_EPOCH:
+                raise
+            # The broker was restarted: the library keeps asking with the old leader epoch until it is told.
+            admin.list_topics(topic, timeout=_CALL_SECONDS)
+            return _latest(topic, partitions, admin=admin)
+    except (KafkaException, TimeoutError) as error:
+        raise ReadError(f"Kafka does not answer: {error}", where=topic) from None
+
+
+def _latest(topic: str, partitions: list[int], *, admin: AdminClient) -> dict[int, int]:
     latest: Any = OffsetSpec.latest()
     asked = {TopicPartition(topic, partition): latest for partition in partitions}
     ask = cast("Any", admin).list_offsets
-    try:
-        answers: dict[TopicPartition, Any] = ask(
-            asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=_CALL_SECONDS
-        )
-        return {place.partition: future.result(_CALL_SECONDS).offset for place, future in answers.items()}
-    except (KafkaException, TimeoutError) as error:
-        raise ReadError(f"Kafka does not answer: {error}", where=topic) from None
+    answers: dict[TopicPartition, Any] = ask(
+        asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=_CALL_SECONDS
+    )
+    return {place.partition: future.result(_CALL_SECONDS).offset for place, future in answers.items()}
 
 
 def _text(value: Any) -> str | None:

@@ -13,7 +13,7 @@ import pulumi
 from pulumi_aws import appautoscaling, cloudwatch, msk, secretsmanager
 
 from infra.errors import SettingsError
-from infra.local.secret import Secret
+from infra.resources.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

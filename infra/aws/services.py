@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING
 from infra.aws.balancer import Balancer, BalancerArgs
 from infra.aws.network import HTTPS, Party
 from infra.aws.policies import kafka_client
-from infra.kubernetes.access import SecretKey
 from infra.kubernetes.network import Peer
 from infra.kubernetes.observability import scrapers
-from infra.kubernetes.services import StreamService, StreamServiceArgs
+from infra.kubernetes.services import StreamService, StreamServiceArgs, existing_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,7 +89,7 @@ def run(
             registry=registry,
             scaling=scaling,
             image=image,
-            existing_secrets=_existing_secrets(service, place=place),
+            existing_secrets=existing_secrets(service, given=place.settings.existing_secrets),
             # Nodes pass connections on with addresses of their own.
             clients=balancers,
             scrapers=scrapers(place, ports=[service.http_port]),
@@ -128,13 +127,3 @@ def entrance(stack: Stack, service: Service, *, network: Network, cluster: Clust
     for number, cidr in enumerate(settings.cidrs or [network.cidr]):
         network.allow(Party(name=f"clients-{number}", cidr=cidr), balancer.party, ports=[port], why="batches")
     return balancer
-
-
-def _existing_secrets(service: Service, *, place: Place) -> dict[str, SecretKey]:
-    found: dict[str, SecretKey] = {}
-    for where, source in place.settings.existing_secrets.items():
-        name, _, variable = where.partition(".")
-        secret, _, key = source.partition("/")
-        if name == service.name:
-            found[variable] = SecretKey(secret=secret, key=key)
-    return found

@@ -20,9 +20,9 @@ from infra.kubernetes.workload import (
     disruption_budget,
     stateful_set,
 )
-from infra.local.secret import Secret as RandomSecret
 from infra.memory import format_memory
 from infra.resources.bucket import Bucket
+from infra.resources.secret import Secret as RandomSecret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -62,6 +62,25 @@ class StreamServiceArgs:
     scrapers: Sequence[Peer] = ()
 
 
+def existing_secrets(service: Service, *, given: Mapping[str, str]) -> dict[str, SecretKey]:
+    """Return the Secrets that hold a service's variables.
+
+    Args:
+        service: the service.
+        given: where each is, as the settings have it: `{"service.VARIABLE": "secret/key"}`.
+
+    Returns:
+        By variable.
+    """
+    found: dict[str, SecretKey] = {}
+    for place, source in given.items():
+        name, _, variable = place.partition(".")
+        secret, _, key = source.partition("/")
+        if name == service.name:
+            found[variable] = SecretKey(secret=secret, key=key)
+    return found
+
+
 class StreamService(pulumi.ComponentResource):
     """A stream service.
 

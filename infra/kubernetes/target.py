@@ -13,7 +13,7 @@ from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
 from infra import contract
 from infra.errors import SettingsError
 from infra.kubernetes import acls, connect, kafka, ksql, registry, sizing
-from infra.kubernetes.access import HttpAccess, SecretKey
+from infra.kubernetes.access import HttpAccess
 from infra.kubernetes.buckets import ObjectStore, StoreArgs
 from infra.kubernetes.connect import Connect, ConnectArgs
 from infra.kubernetes.entry import callers, entry
@@ -25,7 +25,7 @@ from infra.kubernetes.place import Place
 from infra.kubernetes.registration import STATEMENTS, schema_job, schema_job_name, statements_job
 from infra.kubernetes.registry import Registry, RegistryArgs, storage_topics
 from infra.kubernetes.scaling import Scaling, most_replicas, trigger_authentication
-from infra.kubernetes.services import StreamService, StreamServiceArgs
+from infra.kubernetes.services import StreamService, StreamServiceArgs, existing_secrets
 from infra.kubernetes.strimzi import operator
 from infra.memory import format_memory
 
@@ -102,7 +102,7 @@ class KubernetesPlatform(contract.Platform):
                 kafka=self._kafka.access(service.name),
                 registry=self._registry.access,
                 scaling=self._scaling.get(service.name),
-                existing_secrets=_existing_secrets(service, settings=self._settings),
+                existing_secrets=existing_secrets(service, given=self._settings.kubernetes.existing_secrets),
                 clients=callers(service, place=place),
                 scrapers=scrapers(place, ports=[service.http_port]),
             ),
@@ -258,7 +258,7 @@ class KubernetesPlatform(contract.Platform):
         )
 
     def _warn_of_open_door(self, service: contract.Service) -> None:
-        secrets = {*service.secrets, *_existing_secrets(service, settings=self._settings)}
+        secrets = {*service.secrets, *existing_secrets(service, given=self._settings.kubernetes.existing_secrets)}
         if self._settings.kubernetes.ingest.kind != "none" and "INGEST_TOKEN" not in secrets:
             pulumi.log.warn(
                 f"{service.name} is open to everyone who reaches {self._settings.kubernetes.ingest.host}: set "
@@ -308,16 +308,6 @@ class KubernetesPlatform(contract.Platform):
             )
             for service in self._pipeline.services
         }
-
-
-def _existing_secrets(service: contract.Service, *, settings: StackSettings) -> dict[str, SecretKey]:
-    found: dict[str, SecretKey] = {}
-    for place, source in settings.kubernetes.existing_secrets.items():
-        name, _, variable = place.partition(".")
-        secret, _, key = source.partition("/")
-        if name == service.name:
-            found[variable] = SecretKey(secret=secret, key=key)
-    return found
 
 
 def _check_secrets(pipeline: contract.Pipeline, *, settings: StackSettings) -> None:

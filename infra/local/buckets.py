@@ -13,7 +13,7 @@ from infra.local.process import Process
 
 if TYPE_CHECKING:
     from infra.local.parts import Stack
-    from infra.local.secret import Secret
+    from infra.resources.secret import Secret
 
 PORTS = ("s3",)
 ACCESS_KEY = "cflight"

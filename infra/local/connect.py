@@ -16,7 +16,7 @@ from infra.memory import connect_memory
 
 if TYPE_CHECKING:
     from infra.local.parts import Stack
-    from infra.local.secret import Secret
+    from infra.resources.secret import Secret
 
 PORTS = ("connect",)
 MAIN = "org.apache.kafka.connect.cli.ConnectDistributed"

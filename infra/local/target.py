@@ -19,13 +19,13 @@ from infra.local.parts import Stack
 from infra.local.ports import Ports
 from infra.local.registry import API
 from infra.local.registry import registry as schema_registry
-from infra.local.secret import Secret
 from infra.local.services import run_service, service_ports
 from infra.local.supervisor import Supervisor
 from infra.memory import MACHINE_RESERVE, check_fit, connect_memory
 from infra.resources.bucket import Bucket
 from infra.resources.connector import S3Access, S3SinkConnector
 from infra.resources.schema import Schema
+from infra.resources.secret import Secret
 from infra.resources.statement import Statements
 from infra.resources.topic import Topic
 from infra.sinks import check_heap

@@ -8,9 +8,9 @@ HANDLERS = {
     "cflight:registry:Schema": "infra.resources.schema:SchemaHandler",
     "cflight:s3:Bucket": "infra.resources.bucket:BucketHandler",
     "cflight:connect:Connector": "infra.resources.connector:ConnectorHandler",
+    "cflight:random:Secret": "infra.resources.secret:SecretHandler",
     "cflight:ksql:Statement": "infra.resources.statement:StatementHandler",
     "cflight:local:Supervisor": "infra.local.supervisor:SupervisorHandler",
     "cflight:local:Ports": "infra.local.ports:PortsHandler",
-    "cflight:local:Secret": "infra.local.secret:SecretHandler",
     "cflight:local:Process": "infra.local.process:ProcessHandler",
 }

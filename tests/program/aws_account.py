@@ -110,7 +110,7 @@ def answer(  # noqa: C901, PLR0912, PLR0915 - a table
             made["dnsName"] = f"{made['name']}.elb.{REGION}.amazonaws.com"
         case "aws:lb/targetGroup:TargetGroup":
             made |= {"arn": arn("elasticloadbalancing", f"targetgroup/{made['name']}/73e2d6bc24d8a067")}
-        case "cflight:local:Secret":
+        case "cflight:random:Secret":
             made |= {"value": "hush"}
         case _:
             pass

@@ -178,7 +178,7 @@ def _strict(schema: Any) -> Any:
 
 
 def _outputs(kind: str, _name: str, _inputs: dict[str, Any]) -> dict[str, Any]:
-    return {"value": "drawn-s3-secret"} if kind == "cflight:local:Secret" else {}
+    return {"value": "drawn-s3-secret"} if kind == "cflight:random:Secret" else {}
 
 
 def _whole(text: str) -> int | float:

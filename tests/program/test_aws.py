@@ -353,7 +353,7 @@ def test_no_password_is_in_clear_text_anywhere(aws_programs: dict[str, Program])
         for one in program:
             for argument, value in one.inputs.items():
                 if "hush" in json.dumps(value, default=str):
-                    assert argument in one.secrets or one.type == "cflight:local:Secret", f"{one.type} {one.name}"
+                    assert argument in one.secrets or one.type == "cflight:random:Secret", f"{one.type} {one.name}"
 
 
 def test_a_serverless_cluster_knows_iam_only(aws_programs: dict[str, Program]) -> None:

@@ -42,7 +42,7 @@ def _installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def _outputs(kind: str, _name: str, inputs: dict[str, Any]) -> dict[str, Any]:
     if kind == "cflight:local:Ports":
         return {"ports": {port: 20000 + number for number, port in enumerate(inputs["names"])}}
-    if kind == "cflight:local:Secret":
+    if kind == "cflight:random:Secret":
         return {"value": "hush"}
     return {}
 
@@ -92,7 +92,7 @@ def test_everything_listens_on_loopback() -> None:
 
 def test_the_s3_secret_is_a_secret_and_in_no_argument() -> None:
     declared = local()
-    assert declared.one("cflight:local:Secret", "s3-secret").options["additional_secrets"] == ["value"]
+    assert declared.one("cflight:random:Secret", "s3-secret").options["additional_secrets"] == ["value"]
     for name in ("s3", "connect"):
         assert "environment" in declared.one(PROCESS, name).secrets
     assert declared.one(BUCKET, "quotes").secrets == {"secret_key"}

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from infra.local.ports import PortsHandler
-from infra.local.secret import SecretHandler
 from infra.provider.handler import Change
 from infra.resources.bucket import BucketHandler, BucketInputs
 from infra.resources.schema import SchemaHandler, SchemaInputs
+from infra.resources.secret import SecretHandler
 from infra.resources.topic import TopicHandler, TopicInputs
 
 TOPIC: dict[str, Any] = {

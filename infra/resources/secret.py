@@ -36,7 +36,7 @@ class Secret(pulumi.CustomResource):
 
     def __init__(self, name: str, *, purpose: str, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(
-            "cflight:local:Secret",
+            "cflight:random:Secret",
             name,
             {"purpose": purpose, "value": None},
             pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(additional_secret_outputs=["value"])),
