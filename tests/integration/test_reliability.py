@@ -99,7 +99,6 @@ class Load:
 
 
 @pytest.mark.parametrize("engine", ["service", "ksql"])
-@pytest.mark.xfail(strict=False, reason="open: was not seen to pass reliably on a busy machine")
 def test_every_part_can_be_killed_under_load(cflight_stacks: StackPool, engine: str) -> None:
     with cflight_stacks.fresh({"cflight:cheapestEngine": engine}) as stack:
         load = Load(stack)
@@ -118,7 +117,6 @@ def test_every_part_can_be_killed_under_load(cflight_stacks: StackPool, engine: 
         load.check()
 
 
-@pytest.mark.xfail(strict=False, reason="open: was not seen to pass reliably on a busy machine")
 def test_the_store_may_be_down_for_a_minute(cflight_stacks: StackPool) -> None:
     with cflight_stacks.fresh({"cflight:cheapestEngine": "service"}) as stack:
         load = Load(stack)
@@ -134,7 +132,6 @@ def test_the_store_may_be_down_for_a_minute(cflight_stacks: StackPool) -> None:
         load.check()
 
 
-@pytest.mark.xfail(strict=False, reason="open: was not seen to pass reliably on a busy machine")
 def test_a_hanging_store_is_no_loss(cflight_stacks: StackPool) -> None:
     with cflight_stacks.fresh({"cflight:cheapestEngine": "service"}) as stack:
         load = Load(stack)
@@ -148,7 +145,6 @@ def test_a_hanging_store_is_no_loss(cflight_stacks: StackPool) -> None:
         load.check()
 
 
-@pytest.mark.xfail(strict=False, reason="open: was not seen to pass reliably on a busy machine")
 def test_a_full_disk_is_no_loss(cflight_stacks: StackPool) -> None:
     with _small_disk() as disk, cflight_stacks.fresh({"cflight:cheapestEngine": "service"}, folder=disk) as stack:
         load = Load(stack)
