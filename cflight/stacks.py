@@ -12,6 +12,7 @@ import os
 import shutil
 import socket
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -26,6 +27,7 @@ from cflight.errors import CflightError
 from infra.__main__ import declare
 from infra.local.artefacts import ROOT
 from infra.local.home import home_folder, passphrase_file, write_private
+from infra.targets import preload
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,7 +71,10 @@ class Stack:
         self.name = name
         self._settings = _configuration(name, base=base) | dict(config or {})
         self._known_outputs: automation.OutputMap | None = None
-        self.local = self._settings.get("cflight:target") == "local"
+        target = str(self._settings.get("cflight:target"))
+        self.local = target == "local"
+        # While the engine starts: a target's libraries take as long to load.
+        threading.Thread(target=preload, args=(target,), daemon=True).start()
         self._folder = _workspace(name, self._settings) if self.local else ROOT
 
     def exists(self) -> bool:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 NAMESPACE = "cflight"
 
+Target = Literal["local", "kubernetes", "aws"]
 Compatibility = Literal[
     "NONE", "BACKWARD", "BACKWARD_TRANSITIVE", "FORWARD", "FORWARD_TRANSITIVE", "FULL", "FULL_TRANSITIVE"
 ]
@@ -699,7 +700,7 @@ class KubernetesSettings(Section):
 class StackSettings(Section):
     """Every setting of a stack."""
 
-    target: Literal["local", "kubernetes", "aws"] = Field(description="Where the platform runs.")
+    target: Target = Field(description="Where the platform runs.")
     cheapest_engine: Literal["ksql", "service"] = Field(
         default="ksql", description="What finds the cheapest quote of a batch; both write the same records."
     )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import importlib
+from typing import TYPE_CHECKING, get_args
+
+from infra.settings import Target
 
 if TYPE_CHECKING:
     from infra.contract import Platform
@@ -32,3 +35,13 @@ def platform(*, stack: str, settings: StackSettings) -> Platform:
     from infra.kubernetes.target import KubernetesPlatform  # noqa: PLC0415
 
     return KubernetesPlatform(stack=stack, settings=settings)
+
+
+def preload(target: str) -> None:
+    """Import what the platform of a target needs, if there is such a target.
+
+    Args:
+        target: the setting `target`.
+    """
+    if target in get_args(Target):
+        importlib.import_module(f"infra.{target}.target")

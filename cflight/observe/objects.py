@@ -8,9 +8,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import fastavro
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from cflight.errors import CflightError
@@ -50,6 +48,10 @@ class Buckets:
     """
 
     def __init__(self, endpoints: Endpoints) -> None:
+        # Half of the time in which a command starts that never looks into a bucket.
+        import boto3  # noqa: PLC0415
+        from botocore.config import Config  # noqa: PLC0415
+
         self.client: S3Client = boto3.client(  # pyright: ignore[reportUnknownMemberType]
             "s3",
             endpoint_url=endpoints.s3_endpoint,
