@@ -53,6 +53,8 @@ def jvm_command(
     runner = next(folder.glob("*-runner.jar"), None)
     class_path = str(runner or folder / "*")
     return [
+        # What a JVM's compilers allocate and free again would stay resident in several arenas.
+        *("env", "MALLOC_ARENA_MAX=1"),
         java(),
         *memory.flags(),
         *([f"-XX:ArchiveClassesAtExit={record}"] if record else used),

@@ -43,6 +43,13 @@ def test_a_broker_leaves_half_to_the_page_cache_and_less_above_5_gib() -> None:
     assert broker_memory(10 * GIB).heap == 6 * GIB
 
 
+def test_a_worker_keeps_what_it_needs_beside_its_heap() -> None:
+    assert connect_memory(288 * MIB).heap == 108 * MIB
+    assert connect_memory(512 * MIB).heap == (512 - 32 - 176) * MIB
+    assert connect_memory(4 * GIB).heap == 3 * GIB
+    assert "-XX:NewRatio=1" in connect_memory(GIB).flags()
+
+
 @pytest.mark.parametrize("limit", [256 * MIB, 512 * MIB, 4 * GIB])
 def test_no_jvm_is_given_more_than_its_limit(limit: int) -> None:
     ksql, rocksdb = ksql_server_memory(limit)
