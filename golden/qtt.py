@@ -42,6 +42,7 @@ from ksql.engine.memory.stores import MemoryRegistry
 from ksql.engine.metastore import FormatInfo, MetaStore, Source, WindowInfo, WindowType
 from ksql.engine.operators.build import Builder
 from ksql.engine.operators.io import append_window, split_window
+from ksql.engine.plan.inserts import insert_target, insert_values
 from ksql.engine.plan.properties import Properties
 from ksql.engine.plan.pull import pull_query
 from ksql.engine.plan.rewrite import walk
@@ -51,7 +52,6 @@ from ksql.engine.plan.statements import (
     create_as_select,
     create_source,
     insert_into,
-    insert_values,
     push_query,
     resolve_type,
 )
@@ -318,8 +318,8 @@ class _Run:
         self._start(plan.step, source.name)
 
     def _insert(self, statement: ast.InsertValues) -> None:
-        row = insert_values(statement, self.context)
-        source = row.target
+        source = insert_target(statement.target, self.context.metastore)
+        row = insert_values(statement, source, self.context)
         key, value = _serializers(source, self.registry)
         self.runtime.produce(
             source.topic,

@@ -101,6 +101,13 @@ _CANNOT_FAIL: Final = re.compile(r"\w+(\[\d+\])?|-\d+")
 _MAGIC_TIMES: Final = frozenset({"ROWTIME", *WINDOW_BOUNDS})
 
 
+class _NoRecord:
+    """Stands for a record where constants are evaluated."""
+
+    key = value = window = None
+    timestamp = 0
+
+
 def _array_at(array: list[Any] | None, index: int | None) -> Any:
     """The element at a 1-based (from the end: negative) index; None outside."""
     if array is None:
@@ -214,6 +221,15 @@ class Compiler:
                 "        return None",
             ]
         return self._define(lines, "whole", on_error)
+
+    def evaluate(self, expression: ast.Expression) -> Any:
+        """Return the value of an expression that reads no record.
+
+        Raises:
+            KsqlError: it has a wrong type.
+            RecordError: it cannot be evaluated.
+        """
+        return self.value_function(expression)(_NoRecord)
 
     def value_function(self, expression: ast.Expression, sql_type: SqlType | None = None) -> Callable[[Any], Any]:
         """A function from a record to the value of one expression; it raises what the expression raises."""

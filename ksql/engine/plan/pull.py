@@ -281,14 +281,10 @@ def _keys(where: ast.Expression, source: Source, compiler: Compiler) -> tuple[Ro
     return tuple(found)
 
 
-class _NoRecord:
-    key = value = None
-
-
 def _evaluate(expression: ast.Expression, sql_type: SqlType, compiler: Compiler) -> Any:
     have = compiler.type_of(expression)
     try:
-        value = compiler.value_function(expression)(_NoRecord())
+        value = compiler.evaluate(expression)
         return value if value is None or have == sql_type else caster(have, sql_type)(value)
     except (RecordError, ArithmeticError, TypeError, ValueError) as error:
         shown = format_expression(expression)

@@ -1,8 +1,7 @@
-"""From statements to sources, plans and rows: what CREATE, INSERT and SELECT mean."""
+"""From statements to sources and plans: what CREATE, INSERT INTO ... SELECT and SELECT mean."""
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,7 +19,6 @@ from ksql.engine.schema import SYSTEM_COLUMNS, WINDOW_BOUNDS, Column, Namespace,
 from ksql.engine.sql import ast
 from ksql.engine.sql.formatter import format_statement
 from ksql.engine.types import (
-    BIGINT,
     BYTES,
     STRING,
     SqlArray,
@@ -30,7 +28,7 @@ from ksql.engine.types import (
     SqlType,
     contains_map,
 )
-from ksql.errors import KsqlError, RecordError, StatementError
+from ksql.errors import StatementError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -618,119 +616,6 @@ def _compatible(result: Schema, sink: Schema) -> bool:
 def _castable_literal(have: SqlType, want: SqlType) -> bool:
     """Numbers may be narrowed to a DECIMAL: INSERT INTO casts them."""
     return want.base == "DECIMAL" and have.base in ("INTEGER", "BIGINT")
-
-
-# --- INSERT INTO ... VALUES ---
-
-
-@dataclass(frozen=True, slots=True)
-class InsertedRow:
-    """A row of INSERT INTO ... VALUES; `timestamp` is None where ROWTIME was not given."""
-
-    target: Source
-    key: tuple[Any, ...] | None
-    value: tuple[Any, ...]
-    timestamp: int | None
-
-
-def insert_values(statement: ast.InsertValues, context: Context) -> InsertedRow:  # noqa: C901 - one branch for each kind
-    """The row of an INSERT INTO ... VALUES.
-
-    Raises:
-        StatementError: it cannot be inserted.
-    """
-    statement = resolve_types(statement, context.metastore.types)
-    target = context.metastore.get(statement.target)
-    if target is None:
-        close = [s.name for s in context.metastore if s.name.upper() == statement.target.upper()]
-        hint = (
-            f'\nDid you mean "{close[0]}"? Hint: wrap the source name in double quotes to make it case-sensitive.'
-            if close
-            else ""
-        )
-        raise StatementError(f"Cannot insert values into an unknown stream/table: `{statement.target}`{hint}")
-    kind = target.kind.value.lower()
-    if target.read_only:
-        raise StatementError(f"Cannot insert values into read-only {kind}: {target.name}")
-    if target.window is not None:
-        raise StatementError("Cannot insert values into windowed stream/table!")
-    schema = target.schema
-    headers = {column.name for column in schema.headers}
-    named = [name for name in statement.columns if name in headers]
-    if named:
-        raise StatementError(f"Cannot insert into HEADER columns: {', '.join(named)}")
-    names = statement.columns or tuple(
-        column.name for column in schema.columns if column.namespace is not Namespace.HEADERS
-    )
-    for name in names:
-        if name in ("ROWPARTITION", "ROWOFFSET", "WINDOWSTART", "WINDOWEND"):
-            raise StatementError(f"Inserting into column `{name}` is not allowed.")
-    unknown = [name for name in names if name != "ROWTIME" and schema.find(name) is None]
-    if unknown:
-        listed = ", ".join(f"`{name}`" for name in unknown)
-        raise StatementError(f"Column name {listed} does not exist.")
-    if len(names) != len(statement.values):
-        raise StatementError(
-            f"Expected a value for each column. Expected Columns: [{', '.join(f'`{n}`' for n in names)}]. "
-            f"Got {len(statement.values)} values."
-            if not statement.columns
-            else f"Columns must match provided values: {', '.join(names)} against {len(statement.values)} values"
-        )
-    row = {
-        name: _inserted(expression, BIGINT if name == "ROWTIME" else _type_of(schema, name), name, context)
-        for name, expression in zip(names, statement.values, strict=True)
-    }
-    timestamp = row.pop("ROWTIME", None)
-    key: tuple[Any, ...] | None = tuple(row.get(column.name) for column in schema.key)
-    if target.is_table and None in (key or ()):
-        raise StatementError("Failed to insert values into table. The primary key column(s) must be set.")
-    if not schema.key or all(item is None for item in key or ()):
-        key = None
-    return InsertedRow(target, key, tuple(row.get(column.name) for column in schema.value), timestamp)
-
-
-def _type_of(schema: Schema, name: str) -> SqlType:
-    column = schema.find(name)
-    assert column is not None  # noqa: S101
-    return column.type
-
-
-def _inserted(expression: ast.Expression, sql_type: SqlType, name: str, context: Context) -> Any:
-    compiler = Compiler({}, context.functions, context.settings)
-    try:
-        code_type = compiler.type_of(expression)
-        if code_type.base == "null":
-            return None
-        evaluate = compiler.value_function(expression)
-        value = evaluate(_NoRecord())
-        return coerce_value(value, code_type, sql_type)
-    except KsqlError as error:
-        raise StatementError(f"Failed to insert values into '{name}'. {error.message}") from error
-    except (RecordError, ArithmeticError, TypeError, ValueError) as error:
-        raise StatementError(f"Failed to insert values into '{name}'. {error}") from error
-
-
-class _NoRecord:
-    key = value = None
-
-
-def coerce_value(value: Any, source: SqlType, target: SqlType) -> Any:
-    """A value as a column's type: numbers may be widened, literals of texts become times and decimals.
-
-    Raises:
-        StatementError: it does not fit.
-    """
-    if value is None:
-        return None
-    widened = values.implicitly_castable(source, target)
-    nested = isinstance(target, (SqlArray, SqlMap, SqlStruct)) and source.base == target.base
-    texts = source == STRING and target.base in ("DATE", "TIME", "TIMESTAMP", "DECIMAL", "BYTES")
-    numbers = target.base == "DECIMAL" and source.base in ("INTEGER", "BIGINT", "DECIMAL", "DOUBLE")
-    if texts and target == BYTES:
-        return base64.b64decode(value)
-    if widened or nested or texts or numbers:
-        return values.caster(source, target)(value)
-    raise StatementError(f"Could not coerce {source} to {target}.")
 
 
 # --- SELECT by itself ---

@@ -14,17 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from confluent_kafka import Producer
 
-from ksql.engine.expressions.compiler import Compiler
-from ksql.engine.expressions.values import caster, implicitly_castable
-from ksql.engine.rest.errors import RestError, bad_request, bad_statement
-from ksql.engine.schema import ROWTIME, Namespace
-from ksql.engine.sql.formatter import format_statement
+from ksql.engine.plan.inserts import InsertedRow, insertable, inserted, missing_key, row_of
+from ksql.engine.rest.errors import RestError, bad_request
+from ksql.engine.schema import Namespace
 from ksql.engine.types import (
     BIGINT,
     BOOLEAN,
-    DOUBLE,
     INTEGER,
-    NULL,
     STRING,
     SqlArray,
     SqlDecimal,
@@ -37,20 +33,11 @@ from ksql.errors import KsqlError, RecordError, ServerError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ksql.engine.metastore import MetaStore, Source
+    from ksql.engine.metastore import Source
     from ksql.engine.runtime.planning import Planning
     from ksql.engine.schema import Column
-    from ksql.engine.sql import ast
 
 _SECONDS = 30.0
-_TEMPORAL = frozenset({"DATE", "TIME", "TIMESTAMP", "BYTES"})
-
-
-class _NoRecord:
-    """Stands for a record where constants are evaluated."""
-
-    key = value = window = None
-    timestamp = 0
 
 
 class Writer:
@@ -68,126 +55,34 @@ class Writer:
         self._planning = planning
         self._lock = threading.Lock()
 
-    def write(self, source: Source, row: Mapping[str, Any]) -> None:
+    def write(self, row: InsertedRow) -> None:
         """Write a row, and wait until Kafka has it.
 
         Args:
-            source: the stream or table.
-            row: values by column; ROWTIME may be among them.
+            row: the row.
 
         Raises:
             KsqlError: it cannot be written.
         """
-        key = tuple(row.get(column.name) for column in source.schema.key)
-        value = tuple(row.get(column.name) for column in source.schema.value)
-        write_key, write_value = self._planning.serializers(source)
+        write_key, write_value = self._planning.serializers(row.target)
         failures: list[str] = []
         try:
-            key_data = None if not key or all(item is None for item in key) else write_key(key)
-            value_data = write_value(value)
+            key_data = None if row.key is None else write_key(row.key)
+            value_data = write_value(row.value)
         except RecordError as error:
             raise KsqlError(f"Could not serialize the row: {error}") from error
         with self._lock:
             self._producer.produce(
-                source.topic,
+                row.target.topic,
                 key=key_data,
                 value=value_data,
-                timestamp=int(row.get(ROWTIME) or time.time() * 1000),
+                timestamp=int(row.timestamp or time.time() * 1000),
                 on_delivery=lambda error, _: failures.append(error.str()) if error is not None else None,
             )
             left = self._producer.flush(_SECONDS)
         if left or failures:
-            raise ServerError(failures[0] if failures else "Kafka does not take the row", where=f"topic {source.topic}")
-
-
-def target(name: str, metastore: MetaStore, *, code: int) -> Source:
-    """Return the stream or table that rows are inserted in.
-
-    Raises:
-        RestError: there is none of that name, or it cannot be written.
-    """
-    source = metastore.get(name)
-    if source is None:
-        raise bad_request(f"Cannot insert values into an unknown stream/table: `{name}`", code=code)
-    if source.read_only:
-        raise bad_request(f"Cannot insert values into read-only {source.kind.value.lower()}: {name}")
-    if source.schema.headers:
-        names = ", ".join(f"{column.name}" for column in source.schema.headers)
-        raise bad_request(f"Cannot insert into HEADER columns: {names}")
-    return source
-
-
-def statement_row(statement: ast.InsertValues, source: Source, planning: Planning) -> dict[str, Any]:
-    """Return the row of an INSERT INTO ... VALUES statement.
-
-    Args:
-        statement: as parsed.
-        source: its target.
-        planning: for the functions that its values may call.
-
-    Raises:
-        RestError: the values do not fit.
-    """
-    text = format_statement(statement)
-
-    def failed(message: str) -> RestError:
-        return bad_statement(f"Failed to insert values into '{source.name}'. {message}", statement=text)
-
-    names = list(statement.columns) or [column.name for column in source.schema.columns]
-    if len(names) != len(statement.values):
-        if statement.columns:
-            counts = f"{len(names)}, {len(statement.values)}"
-            message = f"Failed to prepare statement: Expected number columns and values to match: {counts}"
-            raise bad_statement(message, statement=text)
-        columns = ", ".join(f"`{name}`" for name in names)
-        raise failed(
-            f"Expected a value for each column. Expected Columns: [{columns}]. Got {len(statement.values)} values."
-        )
-    compiler = Compiler({}, planning.functions)
-    row: dict[str, Any] = {}
-    for name, expression in zip(names, statement.values, strict=True):
-        column = source.schema.find(name)
-        if column is None and name != ROWTIME:
-            raise failed(f"Column name `{name}` does not exist.")
-        sql_type = BIGINT if column is None else column.type
-        try:
-            code = compiler.translate(expression)
-            value = compiler.value_function(expression)(_NoRecord)
-        except KsqlError as error:
-            raise failed(f"Invalid insert value: {error.message}.") from error
-        if value is not None and not _fits(code.type, sql_type):
-            raise failed(f"Expected type {sql_type} for field `{name}` but got {code.type}({value})")
-        try:
-            row[name] = None if value is None or code.type == NULL else caster(code.type, sql_type)(value)
-        except (ValueError, ArithmeticError, KsqlError) as error:
-            raise failed(f"Invalid insert value: {error}.") from error
-    missing = _missing_key(row, source)
-    if source.is_table and missing:
-        raise failed(f"Value for primary key column(s) {', '.join(missing)} is required for tables")
-    return row
-
-
-def _missing_key(row: Mapping[str, Any], source: Source) -> list[str]:
-    return [column.name for column in source.schema.key if row.get(column.name) is None]
-
-
-def _fits(given: SqlType, wanted: SqlType) -> bool:  # noqa: PLR0911 - one a kind of type
-    if given in {NULL, wanted} or implicitly_castable(given, wanted):
-        return True
-    if given == STRING and wanted.base in _TEMPORAL:
-        return True
-    if isinstance(given, SqlDecimal) and (wanted == DOUBLE or isinstance(wanted, SqlDecimal)):
-        return True
-    if given in {INTEGER, BIGINT} and isinstance(wanted, SqlDecimal):
-        return True
-    if isinstance(given, SqlArray) and isinstance(wanted, SqlArray):
-        return _fits(given.element, wanted.element)
-    if isinstance(given, SqlMap) and isinstance(wanted, SqlMap):
-        return _fits(given.key, wanted.key) and _fits(given.value, wanted.value)
-    if isinstance(given, SqlStruct) and isinstance(wanted, SqlStruct):
-        fields = dict(wanted.fields)
-        return all(name in fields and _fits(field, fields[name]) for name, field in given.fields)
-    return False
+            why = failures[0] if failures else "Kafka does not take the row"
+            raise ServerError(why, where=f"topic {row.target.topic}")
 
 
 class Inserts:
@@ -217,7 +112,7 @@ class Inserts:
         for line in lines:
             self._sequence += 1
             try:
-                self._writer.write(self._source, self._row(line))
+                self._writer.write(self._row(line))
             except RestError as error:
                 return [_insert_error(self._sequence, error.message)], False
             except KsqlError as error:
@@ -225,7 +120,7 @@ class Inserts:
             answers.append({"seq": self._sequence, "status": "ok"})
         return answers, True
 
-    def _row(self, line: bytes) -> dict[str, Any]:
+    def _row(self, line: bytes) -> InsertedRow:
         try:
             given = json.loads(line, parse_float=Decimal)
         except ValueError:
@@ -233,13 +128,14 @@ class Inserts:
         if not isinstance(given, dict):
             raise bad_request("Invalid JSON in inserts stream")
         by_name = {_name(str(name)): value for name, value in given.items()}
-        missing = _missing_key(by_name, self._source)
+        missing = missing_key(by_name, self._source)
         if missing:
             raise bad_request(f"Key field must be specified: {missing[0]}")
         columns: list[Column] = [
             column for column in self._source.schema.columns if column.namespace is not Namespace.HEADERS
         ]
-        return {column.name: from_json(by_name.get(column.name), column.type) for column in columns}
+        row = {column.name: from_json(by_name.get(column.name), column.type) for column in columns}
+        return row_of(row, self._source)
 
 
 def _insert_error(sequence: int, message: str) -> dict[str, Any]:
@@ -271,10 +167,10 @@ def from_json(value: Any, sql_type: SqlType) -> Any:
         by_name = {_name(str(key)): item for key, item in value.items()}
         return {name: from_json(by_name.get(name), field) for name, field in sql_type.fields}
     given = _json_type(value)
-    if given is None or not (_fits(given, sql_type) or (given == BIGINT and sql_type == INTEGER)):
+    if given is None or not (insertable(given, sql_type) or (given == BIGINT and sql_type == INTEGER)):
         raise bad_request(f"Can't coerce a field of type {_java(value)} ({value}) into type {sql_type}")
     try:
-        return caster(given, sql_type)(value)
+        return inserted(value, given, sql_type)
     except (ValueError, ArithmeticError, KsqlError):
         raise bad_request(f"Can't coerce a field of type {_java(value)} ({value}) into type {sql_type}") from None
 

@@ -9,12 +9,13 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ksql.engine.plan.inserts import insert_target, insert_values
 from ksql.engine.plan.names import sanitize
 from ksql.engine.rest.answers import Answers
 from ksql.engine.rest.definitions import Definitions
 from ksql.engine.rest.entities import Entity, entity
 from ksql.engine.rest.errors import RestError, bad_request, bad_statement, server_error
-from ksql.engine.rest.inserts import Inserts, Writer, statement_row, target
+from ksql.engine.rest.inserts import Inserts, Writer
 from ksql.engine.rest.properties import cause, check_overrides, check_set, check_settable, full
 from ksql.engine.rest.session import Session, refused, statements
 from ksql.engine.runtime import pull
@@ -22,7 +23,8 @@ from ksql.engine.runtime.persistent import QueryState
 from ksql.engine.runtime.streams import RowStream
 from ksql.engine.runtime.transient import TransientQuery
 from ksql.engine.sql import ast
-from ksql.errors import KsqlError, Unsupported
+from ksql.engine.sql.formatter import format_statement
+from ksql.errors import KsqlError, StatementError, Unsupported
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -206,10 +208,17 @@ class Service:
         return {}
 
     def _insert_values(self, statement: ast.InsertValues, session: Session) -> Entity:
-        source = target(statement.target, session.catalog.metastore, code=40000)
-        row = statement_row(statement, source, self.engine.planning)
+        metastore = session.catalog.metastore
+        try:
+            target = insert_target(statement.target, metastore)
+        except StatementError as error:
+            raise bad_request(error.message) from error
+        try:
+            row = insert_values(statement, target, self.engine.planning.context(metastore))
+        except StatementError as error:
+            raise bad_statement(error.message, statement=format_statement(statement)) from error
         if not session.sandbox:
-            self._writer.write(source, row)
+            self._writer.write(row)
         return {}
 
     def _await_command(self, request: Mapping[str, Any]) -> None:
@@ -345,10 +354,9 @@ class Service:
         quoted = len(name) > 1 and name[0] == name[-1] == "`"
         source_name = name[1:-1] if quoted else name.upper()
         try:
-            source = target(source_name, self.engine.catalog.metastore, code=40001)
-        except RestError as error:
-            error.typed = False
-            raise
+            source = insert_target(source_name, self.engine.catalog.metastore)
+        except StatementError as error:
+            raise bad_request(error.message, code=40001, typed=False) from error
         return Inserts(source=source, writer=self._writer)
 
 
