@@ -127,17 +127,16 @@ def _writer(item: FieldDescriptor, sql_type: SqlType) -> Callable[[Message, Any]
         return _map_writer(item, sql_type)
     if isinstance(sql_type, SqlArray):
         if item.message_type is None:
-            convert = _scalar_writer(sql_type.element)
 
             def extend(message: Message, value: Any) -> None:
-                getattr(message, name).extend([convert(entry) for entry in value])
+                getattr(message, name).extend([_not_null(entry) for entry in value])
 
             return extend
         fill = _message_writer(item, sql_type.element)
 
         def add(message: Message, value: Any) -> None:
             for entry in value:
-                fill(getattr(message, name).add(), entry)
+                fill(getattr(message, name).add(), _not_null(entry))
 
         return add
     if item.message_type is not None:
@@ -149,17 +148,13 @@ def _writer(item: FieldDescriptor, sql_type: SqlType) -> Callable[[Message, Any]
             fill(inner, value)
 
         return put
-    convert = _scalar_writer(sql_type)
-    return lambda message, value: setattr(message, name, convert(value))
+    return lambda message, value: setattr(message, name, value)
 
 
-def _scalar_writer(_sql_type: SqlType) -> Callable[[Any], Any]:
-    def convert(value: Any) -> Any:
-        if value is None:
-            raise RecordError("PROTOBUF arrays cannot hold null")
-        return value
-
-    return convert
+def _not_null(value: Any) -> Any:
+    if value is None:
+        raise RecordError("PROTOBUF arrays and maps cannot hold null")
+    return value
 
 
 def _message_type(item: FieldDescriptor) -> Descriptor:
@@ -178,9 +173,9 @@ def _map_writer(item: FieldDescriptor, sql_type: SqlMap) -> Callable[[Message, A
             target = getattr(message, name)
             for key, entry in value.items():
                 if fields["value"].message_type is None:
-                    target[key] = entry
+                    target[_not_null(key)] = _not_null(entry)
                 else:
-                    _message_writer(fields["value"], sql_type.value)(target[key], entry)
+                    _message_writer(fields["value"], sql_type.value)(target[_not_null(key)], _not_null(entry))
 
         return update
     write_key = _writer(fields["key"], sql_type.key)

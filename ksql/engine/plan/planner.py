@@ -1025,6 +1025,12 @@ class _QueryPlanner:
             window = WindowInfo(_WINDOW_TYPES[query.window.kind], size)
             if step.is_table:
                 raise StatementError("WINDOW clause is only supported on STREAM sources: the source is a TABLE.")
+            advance = query.window.advance
+            if advance is not None and size is not None and not 0 < advance.milliseconds <= size:
+                raise StatementError(
+                    f"a window that advances by {advance.milliseconds} ms and is {size} ms long leaves records out: "
+                    "ADVANCE BY must be more than zero and no more than SIZE"
+                )
         refs: list[ast.Expression] = []
         for item in query.select:
             if isinstance(item, ast.SingleColumn):

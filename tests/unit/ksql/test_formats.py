@@ -59,6 +59,19 @@ def test_nulls_come_back(name: str) -> None:
     assert round_trip(name, EVERYTHING, values) == values
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("ARRAY<INT>", [1, None]),
+        ("ARRAY<DECIMAL(5, 2)>", [None]),
+        ("ARRAY<STRUCT<X INT>>", [None]),
+    ],
+)
+def test_a_null_that_protobuf_cannot_hold_is_a_record_error(text: str, value: Any) -> None:
+    with pytest.raises(RecordError, match="cannot hold null"):
+        round_trip("PROTOBUF", [("V", text, value)], (value,))
+
+
 def test_delimited_quotes_what_it_must() -> None:
     fields = [("A", "STRING", None), ("B", "INT", None), ("C", "STRING", None)]
     values = ('a,"b"\nc', 7, " x ")

@@ -225,6 +225,14 @@ def test_query(name: str) -> None:
             ],
             "can not be converted",
         ),
+        (
+            [
+                STREAM.format("S"),
+                "CREATE TABLE X AS SELECT K, COUNT(*) AS N FROM S "
+                "WINDOW HOPPING (SIZE 5 SECONDS, ADVANCE BY 10 SECONDS) GROUP BY K;",
+            ],
+            "no more than SIZE",
+        ),
         (["CREATE TABLE X (A INT) WITH (kafka_topic='x', value_format='JSON');"], "Tables require a PRIMARY KEY"),
         (["CREATE STREAM X (A INT) WITH (kafka_topic='x', value_format='NOPE');"], "Unknown format: NOPE"),
         (["CREATE STREAM X (A INT) WITH (value_format='JSON');"], "KAFKA_TOPIC"),
