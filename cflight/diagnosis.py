@@ -17,7 +17,7 @@ from cflight.leftovers import abandoned_leases, command_line, ephemeral_homes, p
 from cflight.memory_limit import memory_cgroup, memory_limit
 from infra.errors import NotAvailableError
 from infra.local.artefacts import cache_folder, class_archives, go_binary, java, jvm_folder, sink_folder
-from infra.local.cgroup import remove
+from infra.local.cgroup import remove, stack_cgroup
 from infra.local.home import home_folder
 from infra.local.ports import leases_folder
 from infra.local.starts import last_start
@@ -283,10 +283,11 @@ def _orphans() -> Iterator[Finding]:
     own = memory_cgroup()
     if own is None:
         return
+    stacks = _stack_cgroups()
     for parent in dict.fromkeys((own.path, own.path.parent)):
         for folder in sorted(parent.glob("cflight-*")):
             levels = [*folder.glob("*/"), folder]
-            if not _members(levels) and not _is_stack(folder.name.removeprefix("cflight-")):
+            if not _members(levels) and folder.name not in stacks:
                 yield Finding(
                     subject="cgroups",
                     state="warning",
@@ -306,9 +307,10 @@ def _remove_cgroups(levels: Iterable[Path]) -> None:
             level.rmdir()
 
 
-def _is_stack(name: str) -> bool:
+def _stack_cgroups() -> set[str]:
     homes = [home_folder(), *(home for home, _ in ephemeral_homes())]
-    return any((home / "stacks" / name).exists() for home in homes)
+    folders = (folder for home in homes for folder in (home / "stacks").glob("*"))
+    return {stack_cgroup(folder.name, folder=str(folder)) for folder in folders}
 
 
 def _read(file: Path) -> str:

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import psutil
 import yaml
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _CLOCK_SLACK_SECONDS = 2.0
+# What a stack's file says of how the secrets in it are encrypted.
+_ENCRYPTION = frozenset({"encryptionsalt", "encryptedkey", "secretsprovider"})
 OnEvent = Callable[[automation.EngineEvent], None]
 
 
@@ -102,8 +104,19 @@ class Stack:
         Raises:
             StackError: a setting is wrong, or a resource was refused.
         """
-        stack = self._select(create=True)
-        result = _run(lambda: stack.preview(on_event=on_event, refresh=refresh))
+        # Pulumi asks for a stack, also to say what it would make: one that was not there is taken away again.
+        made = False
+        try:
+            stack = self._select(create=False)
+        except StackError as error:
+            if not isinstance(error.__cause__, automation.StackNotFoundError):
+                raise
+            stack, made = self._select(create=True), True
+        try:
+            result = _run(lambda: stack.preview(on_event=on_event, refresh=refresh))
+        finally:
+            if made:
+                _run(lambda: stack.workspace.remove_stack(self.name, preserve_config=True))
         return Changes({str(getattr(kind, "value", kind)): count for kind, count in result.change_summary.items()})
 
     def refresh(self, *, on_event: OnEvent) -> Changes:
@@ -172,7 +185,10 @@ def _configuration(name: str, *, base: str | None) -> dict[str, Any]:
     files = [ROOT / f"Pulumi.{name}.yaml", *([ROOT / f"Pulumi.{base}.yaml"] if base else ()), _workspace_file(name)]
     for file in files:
         if file.exists():
-            return dict(_loaded(file).get("config") or {})
+            config: Any = _loaded(file).get("config") or {}
+            if not isinstance(config, dict):
+                raise StackError("`config` is no mapping of settings", where=str(file), remedy="See docs/settings.md.")
+            return dict(cast("dict[str, Any]", config))
     known = ", ".join(sorted(file.name.split(".")[1] for file in ROOT.glob("Pulumi.*.yaml")))
     raise StackError(
         f"there is no stack {name}: no file Pulumi.{name}.yaml", remedy=f"Write one, or choose one of: {known}."
@@ -206,16 +222,23 @@ def _workspace_file(name: str) -> Path:
 def _workspace(name: str, settings: Mapping[str, Any]) -> Path:
     file = _workspace_file(name)
     folder = file.parent
-    folder.mkdir(parents=True, exist_ok=True)
-    (home_folder() / "state").mkdir(exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (home_folder() / "state").mkdir(exist_ok=True)
+    except OSError as error:
+        raise StackError(
+            f"cannot be used: {error.strerror}", where=str(home_folder()), remedy="Set CFLIGHT_HOME to another folder."
+        ) from error
     project = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())
     project["main"] = str(ROOT / "infra")
     for plugin in project["plugins"]["providers"]:
         plugin["path"] = str(Path(sys.executable).parent)
     _write_changed(folder / "Pulumi.yaml", project)
-    # The engine keeps the salt of the stack's secrets in this file.
+    # The engine keeps the salt of the stack's secrets in this file; secrets that were set with plain Pulumi have the
+    # salt of the tree's.
     kept = {key: value for key, value in _loaded(file).items() if key != "config"}
-    _write_changed(file, {**kept, "config": dict(settings)})
+    given = {key: value for key, value in _loaded(ROOT / file.name).items() if key in _ENCRYPTION}
+    _write_changed(file, {**kept, **given, "config": dict(settings)})
     return folder
 
 
@@ -226,7 +249,15 @@ def _write_changed(file: Path, content: Mapping[str, Any]) -> None:
 
 
 def _loaded(file: Path) -> dict[str, Any]:
-    return yaml.safe_load(file.read_text()) or {} if file.exists() else {}
+    if not file.exists():
+        return {}
+    try:
+        content: Any = yaml.safe_load(file.read_text()) or {}
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise StackError(f"cannot be read: {error}", where=str(file), remedy="See docs/settings.md.") from error
+    if not isinstance(content, dict):
+        raise StackError("is no mapping with a `config`", where=str(file), remedy="See docs/settings.md.")
+    return cast("dict[str, Any]", content)
 
 
 def _environment(*, local: bool) -> dict[str, str]:

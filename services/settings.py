@@ -11,7 +11,16 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    FilePath,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 
 from services import contracts
 from services.errors import SettingsError
@@ -56,7 +65,7 @@ class KafkaSettings(BaseModel):
     )
     kafka_sasl_username: str | None = Field(default=None, description="User name for PLAIN and SCRAM.")
     kafka_sasl_password: SecretStr | None = Field(default=None, description="Password for PLAIN and SCRAM.")
-    kafka_ssl_ca_location: Path | None = Field(
+    kafka_ssl_ca_location: FilePath | None = Field(
         default=None, description="File of the certificates that the brokers' are checked against; else the system's."
     )
     kafka_iam_region: str | None = Field(default=None, description="AWS region of the MSK cluster, for OAUTHBEARER.")
@@ -114,7 +123,7 @@ class RegistrySettings(BaseModel):
     schema_registry_password: SecretStr | None = Field(
         default=None, description="Password, where the registry asks for one."
     )
-    schema_registry_ca_location: Path | None = Field(
+    schema_registry_ca_location: FilePath | None = Field(
         default=None, description="File of the certificates that the registry's is checked against; else the system's."
     )
 

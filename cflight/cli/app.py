@@ -14,6 +14,7 @@ from cflight.cli.status import logs, status
 from cflight.cli.terminal import errors, escaped, examples
 from cflight.cli.watch import watch
 from cflight.errors import CflightError
+from cflight.loopback import bypass_proxies
 
 app = typer.Typer(
     name="cflight",
@@ -91,6 +92,7 @@ app.command(
 
 def main() -> None:
     """Run the command line; a user's mistake ends with a message and status 1, never with a traceback."""
+    bypass_proxies()
     try:
         app()
     except CflightError as error:

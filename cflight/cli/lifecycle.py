@@ -50,7 +50,9 @@ def destroy(
     machine: Machine = False,
 ) -> None:
     """Remove a stack with its processes and files; data is kept where `cflight:keepData` says so."""
-    if not yes and sys.stdin.isatty():
+    if not yes:
+        if not sys.stdin.isatty():
+            raise StackError("destroy asks, but there is no terminal to answer from", remedy="Pass `--yes`.")
         typer.confirm(f"Remove the stack {stack} and all that it holds?", abort=True)
     with engine("destroy", stack, machine=machine) as progress:
         changes = Stack(stack).destroy(on_event=progress)

@@ -112,7 +112,9 @@ class EngineProgress:
         self._say(Text.assemble("  ", (running.verb[1], running.verb[2]), f"  {running.label}  ", (seconds, "dim")))
 
     def _fail(self, urn: str, message: str) -> None:
-        text = _plain(message).removeprefix("error: ").removeprefix("1 error occurred:\n\t* ")
+        text = _plain(message)
+        for prefix in ("error: ", "1 error occurred:\n\t* ", "an unhandled error occurred: "):
+            text = text.removeprefix(prefix)
         summaries = (
             "update failed",
             "preview failed",

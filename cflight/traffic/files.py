@@ -32,13 +32,17 @@ def found(paths: Iterable[Path]) -> list[Path]:
     """
     files: list[Path] = []
     for path in paths:
-        inside = sorted(file for pattern in _PATTERNS for file in path.rglob(pattern)) if path.is_dir() else [path]
+        inside = sorted(_inside(path)) if path.is_dir() else [path]
         if not inside:
             raise FileError("there is no *.csv or *.csv.gz in this folder", where=str(path))
         if not path.exists():
             raise FileError("there is no such file", where=str(path))
         files += inside
     return files
+
+
+def _inside(folder: Path) -> Iterator[Path]:
+    return (file for pattern in _PATTERNS for file in folder.rglob(pattern) if file.is_file())
 
 
 def from_files(files: Iterable[Path], *, rows: int) -> Iterator[Batch]:

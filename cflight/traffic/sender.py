@@ -132,6 +132,8 @@ class Sender:
             raise SendError("is no URL to post to", where=url, remedy="It begins with http:// or https://.")
         self._headers = {"content-type": "application/gzip"}
         if token:
+            if not token.isascii() or not token.isprintable():
+                raise SendError("has characters that no HTTP header can hold", where="the token")
             self._headers["authorization"] = f"Bearer {token}"
         self._concurrency = concurrency
         self._give_up_seconds = give_up_seconds
@@ -161,7 +163,10 @@ class Sender:
             if on_result:
                 on_result(result)
 
-        asyncio.run(self._send(batches, end=end, on_retry=on_retry or (lambda _batch, _why: None)))
+        try:
+            asyncio.run(self._send(batches, end=end, on_retry=on_retry or (lambda _batch, _why: None)))
+        except BaseExceptionGroup as group:  # what `batches` raised, or a callback
+            raise group.exceptions[0] from None
         return results
 
     async def _send(
@@ -220,8 +225,12 @@ class Sender:
         except httpx.TransportError as error:
             return _Retry(why=str(error) or type(error).__name__, status=None, after=None)
         if answer.status_code == HTTPStatus.ACCEPTED:
-            place = answer.json()
-            position = Position(place["topic"], place["partition"], place["offset"])
+            try:
+                place = answer.json()
+                position = Position(place["topic"], place["partition"], place["offset"])
+            except (ValueError, KeyError, TypeError):
+                why = f"status 202, but no position: {answer.text[:200]!r}"
+                return Refused(batch=batch, status=answer.status_code, why=why, attempts=attempts)
             return Accepted(batch=batch, position=position, sent_at=sent_at, accepted_at=time.time(), attempts=attempts)
         why = f"status {answer.status_code}: {_reason(answer)}"
         if answer.status_code in _PASSING:

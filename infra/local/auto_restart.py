@@ -5,6 +5,7 @@ A sink's task gives up when its store is away for longer than its retries take; 
 
 from __future__ import annotations
 
+import http.client
 import json
 import logging
 import time
@@ -104,7 +105,7 @@ def auto_restart(stack: Path) -> None:
             watched.look(time.monotonic())
         except FileNotFoundError:
             watched = None  # no worker, or not yet
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             log.debug("the Connect worker does not answer: %s", error)  # it is the supervisor's to start it
 
 

@@ -7,6 +7,7 @@ systemd scope of the user, and else none: the limit is advisory, and `status` sa
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
 import subprocess
@@ -38,6 +39,16 @@ class Enforcement:
     prefix: tuple[str, ...] = ()
 
 
+def stack_cgroup(stack: str, *, folder: str) -> str:
+    """Return the name of a stack's cgroup; stacks of the same name may lie in different folders.
+
+    Args:
+        stack: the stack's name.
+        folder: its folder.
+    """
+    return f"cflight-{stack}-{hashlib.sha256(folder.encode()).hexdigest()[:8]}"
+
+
 def enforce(name: str, *, limit: int, own: MemoryCgroup | None = None) -> Enforcement:
     """Put this process under a hard memory limit, to be kept across `exec`.
 
@@ -51,11 +62,13 @@ def enforce(name: str, *, limit: int, own: MemoryCgroup | None = None) -> Enforc
     """
     own = own or memory_cgroup()
     if own is not None:
+        folder = (_base(own.path) if own.version == 1 else _base_v2(own)) / name
         try:
-            cgroup = _enter_v1(own, name, limit) if own.version == 1 else _enter_v2(own, name, limit)
+            _enter_v1(folder, limit) if own.version == 1 else _enter_v2(folder, limit)
         except OSError:
-            pass  # not ours to write: the next way
+            remove(folder)  # not ours to write: the next way
         else:
+            cgroup = MemoryCgroup(path=folder, mount=own.mount, version=own.version)
             return Enforcement(how=f"cgroup v{own.version}", cgroup=cgroup)
     if _user_scopes():
         unit = f"{name.replace('/', '-')}-{os.getpid()}"
@@ -95,24 +108,24 @@ def remove(cgroup: Path) -> None:
         cgroup.parent.rmdir()
 
 
-def _enter_v1(own: MemoryCgroup, name: str, limit: int) -> MemoryCgroup:
-    folder = _base(own.path) / name
+def _enter_v1(folder: Path, limit: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder / "memory.limit_in_bytes", limit, or_else=folder / "memory.memsw.limit_in_bytes")
     swap = folder / "memory.memsw.limit_in_bytes"
     if swap.exists():
         swap.write_text(str(limit))
     (folder / "cgroup.procs").write_text(str(os.getpid()))
-    return MemoryCgroup(path=folder, mount=own.mount, version=1)
 
 
-def _enter_v2(own: MemoryCgroup, name: str, limit: int) -> MemoryCgroup:
+def _base_v2(own: MemoryCgroup) -> Path:
     # A v2 cgroup with processes cannot have children with controllers: ours become its siblings.
     base = _base(own.path)
-    parent = base if base == own.mount or base != own.path else base.parent
-    folder = parent / name
+    return base if base == own.mount or base != own.path else base.parent
+
+
+def _enter_v2(folder: Path, limit: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    for level in (parent, folder.parent):
+    for level in (folder.parent.parent, folder.parent):
         if "memory" not in (level / "cgroup.subtree_control").read_text().split():
             (level / "cgroup.subtree_control").write_text("+memory")
     (folder / "memory.max").write_text(str(limit))
@@ -121,7 +134,6 @@ def _enter_v2(own: MemoryCgroup, name: str, limit: int) -> MemoryCgroup:
     if (folder / "memory.oom.group").exists():
         (folder / "memory.oom.group").write_text("1")
     (folder / "cgroup.procs").write_text(str(os.getpid()))
-    return MemoryCgroup(path=folder, mount=own.mount, version=2)
 
 
 def _base(own: Path) -> Path:

@@ -92,8 +92,6 @@ def connect_properties(*, bootstrap: str, port: int, plugins: Path | None, servi
         "status.storage.partitions": "2",
         "scheduled.rebalance.max.delay.ms": "0",
         "connector.client.config.override.policy": "All",
-        "config.providers": "file",
-        "config.providers.file.class": "org.apache.kafka.common.config.provider.FileConfigProvider",
         "consumer.isolation.level": "read_committed",
         "consumer.fetch.max.bytes": str(FETCH_BYTES),
     }

@@ -14,6 +14,7 @@ import sys
 import threading
 from pathlib import Path
 
+from cflight.loopback import bypass_proxies
 from infra.local.auto_restart import auto_restart
 
 
@@ -35,6 +36,7 @@ def guard(folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    bypass_proxies()
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s")
     threading.Thread(target=auto_restart, args=(Path(sys.argv[1]).parent,), daemon=True).start()
     guard(Path(sys.argv[1]))

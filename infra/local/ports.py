@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import socket
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,12 +91,13 @@ class PortsHandler(Handler[PortsInputs]):
 
 def leases_folder() -> Path:
     """Return the folder of this user's leases: one for all stacks, wherever their own folders are."""
-    return Path(os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/cflight-{os.getuid()}") / "cflight-ports"  # noqa: S108 - mode 0700
+    return Path(os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/cflight-{os.getuid()}") / "cflight-ports"  # noqa: S108 - see _own
 
 
 def _lease(owner: str) -> int:
     folder = leases_folder()
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for level in (folder.parent, folder):
+        _own(level)
     for port in random.sample(_RANGE, k=len(_RANGE)):
         lease = folder / str(port)
         try:
@@ -113,6 +115,22 @@ def _lease(owner: str) -> int:
         where=str(folder),
         remedy="Run `cflight doctor`: it shows leases of stacks that are gone.",
     )
+
+
+def _own(folder: Path) -> None:
+    """Make a folder that only this user can write to.
+
+    Raises:
+        ResourceError: it is there and somebody else's.
+    """
+    folder.mkdir(exist_ok=True, mode=0o700)
+    status = folder.lstat()
+    if status.st_uid != os.getuid() or not stat.S_ISDIR(status.st_mode):
+        raise ResourceError(
+            "is not this user's folder",
+            where=str(folder),
+            remedy="Remove it, or set XDG_RUNTIME_DIR to a folder of your own.",
+        )
 
 
 def _release(port: int, *, owner: str) -> None:

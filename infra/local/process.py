@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import socket
 import urllib.error
@@ -16,6 +15,7 @@ from confluent_kafka.admin import AdminClient
 from pydantic import BaseModel, Field
 
 from infra.errors import ResourceError, WaitError
+from infra.local.cgroup import stack_cgroup
 from infra.local.home import part_folder, write_private
 from infra.local.launch import READY_MARK
 from infra.local.starts import read_starts
@@ -162,7 +162,8 @@ class ProcessHandler(Handler[ProcessInputs]):
             file.parent.mkdir(parents=True, exist_ok=True)
             write_private(file, text)
         spec = inputs.model_dump(include={"command", "environment", "memory", "prepare", "prepared", "discard", "url"})
-        write_private(folder / "spec.json", json.dumps(spec | {"cgroup": f"{_cgroup(inputs)}/{inputs.part}"}))
+        cgroup = f"{stack_cgroup(inputs.stack, folder=inputs.folder)}/{inputs.part}"
+        write_private(folder / "spec.json", json.dumps(spec | {"cgroup": cgroup}))
         client = SupervisorClient(Path(inputs.folder))
         client.remove(inputs.part, keep_files=True)
         (folder / "starts.jsonl").unlink(missing_ok=True)
@@ -215,11 +216,6 @@ class ProcessHandler(Handler[ProcessInputs]):
         if inputs.discard:
             (folder / inputs.discard / READY_MARK).touch()
         return _observed(client, stack, inputs.part)
-
-
-def _cgroup(inputs: ProcessInputs) -> str:
-    # Stacks of the same name may lie in different folders.
-    return f"cflight-{inputs.stack}-{hashlib.sha256(inputs.folder.encode()).hexdigest()[:8]}"
 
 
 def _state(client: SupervisorClient, part: str) -> str:

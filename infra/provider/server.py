@@ -25,12 +25,15 @@ from pulumi.runtime.rpc import UNKNOWN
 from pydantic import ValidationError
 
 from cflight.errors import CflightError
+from cflight.loopback import bypass_proxies
 from infra.provider.handler import Failure, Handler, IncompleteError, Inputs, Properties
 from infra.provider.handlers import HANDLERS
 from infra.provider.progress import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from pydantic_core import ErrorDetails
 
 # More than any stack has resources that can be made at the same time: they mostly wait.
 _THREADS = 32
@@ -246,11 +249,18 @@ def _check(handler: Handler[Any], news: Properties) -> list[Failure]:
         inputs = handler.model.model_validate(known)
     except ValidationError as error:
         return [
-            Failure(".".join(map(str, item["loc"])), f"{item['msg']}, not {item.get('input')!r}")
+            Failure(".".join(map(str, item["loc"])), _told(item))
             for item in error.errors()
             if not (item["type"] == "missing" and item["loc"][0] in unknown)
         ]
     return [] if unknown else list(handler.validate(inputs))
+
+
+def _told(error: ErrorDetails) -> str:
+    # Only what was given at the top and by a name that is no secret's: it ends up in logs.
+    name = str(error["loc"][0]) if error["loc"] else ""
+    shown = len(error["loc"]) == 1 and "secret" not in name and isinstance(error["input"], (str, int, float))
+    return f"{error['msg']}, not {error['input']!r}" if shown else error["msg"]
 
 
 def _drift(found: Properties, *, inputs: Inputs) -> Properties:
@@ -316,6 +326,7 @@ def _abort_incomplete(context: Any, *, resource_id: str, properties: Properties,
 
 def main() -> None:
     """Serve until the engine ends the process."""
+    bypass_proxies()
     arguments = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
     server = grpc.server(
         futures.ThreadPoolExecutor(max_workers=_THREADS),

@@ -211,7 +211,7 @@ class TopicHandler(Handler[TopicInputs]):
             raise _failed("delete", inputs, error) from error
         progress.wait(
             f"topic {resource_id} to be gone",
-            lambda: "it is still listed" if resource_id in admin.list_topics(timeout=5).topics else None,
+            lambda: _still_listed(admin, resource_id),
             seconds=_READY_SECONDS,
         )
 
@@ -238,8 +238,18 @@ def _refusal(admin: AdminClient, inputs: TopicInputs) -> str | None:
     return None
 
 
+def _still_listed(admin: AdminClient, topic: str) -> str | None:
+    try:
+        return "it is still listed" if topic in admin.list_topics(timeout=5).topics else None
+    except KafkaException as error:
+        return error.args[0].str()
+
+
 def _leaderless(admin: AdminClient, *, topic: str, partitions: int) -> str | None:
-    metadata = admin.list_topics(topic, timeout=5).topics[topic]
+    try:
+        metadata = admin.list_topics(topic, timeout=5).topics[topic]
+    except KafkaException as error:
+        return error.args[0].str()
     ready = sum(partition.leader >= 0 for partition in metadata.partitions.values())
     return None if ready >= partitions else f"{ready} of {partitions} partitions have one"
 

@@ -161,23 +161,20 @@ class Application:
                     self._budget.take(received - reserved)
                     reserved = received
                 chunks.append(chunk)
+                del chunk
             body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
             chunks.clear()
             _check_whole(body)
-            return await self._append(event_log, body)
-        finally:
-            self._budget.give(reserved)
-
-    async def _append(self, event_log: EventLog, body: bytes) -> Position:
-        metrics.BYTES_IN.inc(len(body))
-        try:
-            future = event_log.append(body)
-            del body
-            return await future
+            metrics.BYTES_IN.inc(len(body))
+            acknowledged = event_log.append(body)
+            del body  # librdkafka has a copy of its own
+            return await acknowledged
         except KafkaAwayError as error:
             raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, f"Kafka: {error}", headers=_retry_after()) from error
         except RefusedError as error:
             raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"Kafka: {error}") from error
+        finally:
+            self._budget.give(reserved)
 
     def _check_head(self, scope: dict[str, Any], headers: dict[bytes, bytes]) -> int | None:
         """Return the body's length, or None if it comes in chunks."""

@@ -27,7 +27,6 @@ log = logging.getLogger(__name__)
 
 ROW_BYTES = 120
 ID_DIGITS = 32
-HEADER_ONLY = ctypes.sizeof(ctypes.c_void_p) * 2
 
 # confluent-kafka keeps the client's librdkafka handle as the first field of its objects, which have this size. Another
 # size means another layout, and then the handle is not looked for.

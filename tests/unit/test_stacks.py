@@ -72,3 +72,51 @@ def test_the_lock_of_another_machine_or_stack_is_left(lock: Path) -> None:
     lock.write_text(holder(pid=dead_pid()))
     free("other")
     assert lock.exists()
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A tree of its own for stack files; the home is beside it."""
+    root = tmp_path / "tree"
+    root.mkdir()
+    (root / "Pulumi.yaml").write_text((stacks.ROOT / "Pulumi.yaml").read_text())
+    monkeypatch.setattr(stacks, "ROOT", root)
+    monkeypatch.setenv("CFLIGHT_HOME", str(tmp_path / "home"))
+    return root
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("config: [", "cannot be read"),
+        ("just text", "no mapping"),
+        ("config: [1]", "`config` is no mapping"),
+        ("config:\n  a: \x00", "cannot be read"),
+    ],
+)
+def test_a_stack_file_that_makes_no_sense_is_named(tree: Path, text: str, why: str) -> None:
+    (tree / "Pulumi.local.yaml").write_text(text)
+    with pytest.raises(stacks.StackError, match=why) as caught:
+        stacks.Stack("local")
+    assert "Pulumi.local.yaml" in str(caught.value)
+
+
+def test_a_home_that_is_a_file_is_named(tree: Path, tmp_path: Path) -> None:
+    (tree / "Pulumi.local.yaml").write_text("config:\n  cflight:target: local\n")
+    (tmp_path / "home").touch()
+    with pytest.raises(stacks.StackError, match="CFLIGHT_HOME"):
+        stacks.Stack("local")
+
+
+def test_secrets_that_were_set_with_plain_pulumi_keep_their_salt(tree: Path, tmp_path: Path) -> None:
+    file = tree / "Pulumi.local.yaml"
+    secret = {"cflight:services": {"ingest": {"token": {"secure": "v1:x"}}}}
+    file.write_text(json.dumps({"encryptionsalt": "v1:of the tree", "config": {"cflight:target": "local", **secret}}))
+    own = tmp_path / "home" / "workspaces" / "local" / "Pulumi.local.yaml"
+    own.parent.mkdir(parents=True)
+    own.write_text(json.dumps({"encryptionsalt": "v1:of an earlier run"}))
+    stacks.Stack("local")
+    assert "v1:of the tree" in own.read_text()
+    file.write_text(json.dumps({"config": {"cflight:target": "local"}}))
+    stacks.Stack("local")
+    assert "v1:of the tree" in own.read_text()  # the state's secrets still have it

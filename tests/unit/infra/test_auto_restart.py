@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -9,10 +10,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from infra.local.auto_restart import AutoRestart
+from infra.local.auto_restart import AutoRestart, auto_restart
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 class Worker(ThreadingHTTPServer):
@@ -99,3 +101,19 @@ def test_a_refused_restart_is_asked_for_again(worker: Worker) -> None:
         watch.look(10.0)
     worker.restart_status = 202
     assert watch.look(11.0) == ["a"]
+
+
+def test_a_worker_that_dies_in_its_answer_ends_no_watch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    part = tmp_path / "parts" / "connect"
+    part.mkdir(parents=True)
+    (part / "spec.json").write_text(json.dumps({"url": "http://127.0.0.1:9"}))
+    looks: list[BaseException] = [http.client.IncompleteRead(b""), ConnectionRefusedError(), ValueError(), SystemExit()]
+
+    def look(_watch: AutoRestart, _now: float) -> list[str]:
+        raise looks.pop(0)
+
+    monkeypatch.setattr(AutoRestart, "look", look)
+    monkeypatch.setattr("infra.local.auto_restart._LOOK_SECONDS", 0.0)
+    with pytest.raises(SystemExit):  # which is what ends this test's endless watch
+        auto_restart(tmp_path)
+    assert looks == []

@@ -65,6 +65,14 @@ def test_where_nothing_can_be_written_the_limit_is_advisory(tmp_path: Path) -> N
     assert enforcement.cgroup is None
 
 
+def test_what_was_made_on_the_way_to_a_failure_is_removed(tmp_path: Path) -> None:
+    own = kernel_v2(tmp_path / "slice" / "shell.scope", controllers="")
+    (tmp_path / "slice" / "cgroup.subtree_control").mkdir()  # cannot be read or written
+    enforcement = cgroup.enforce("cflight-s/kafka", limit=LIMIT, own=MemoryCgroup(path=own, mount=tmp_path, version=2))
+    assert enforcement.how == "advisory"
+    assert not (tmp_path / "slice" / "cflight-s").exists()
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [("memory.events", "low 0\noom 3\noom_kill 2\n"), ("memory.oom_control", "under_oom 0\noom_kill 2\n")],

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cflight.traffic.batch import Batch, batch_of
+from cflight.traffic.files import FileError
 from cflight.traffic.sender import Accepted, Position, Refused, Sender, SendError
 
 if TYPE_CHECKING:
@@ -182,3 +183,17 @@ def test_senseless_options_are_refused(options: dict[str, float]) -> None:
 def test_a_url_that_is_none_is_the_users_mistake(url: str) -> None:
     with pytest.raises(SendError, match="URL"):
         Sender(url)
+
+
+def test_what_the_batches_raise_comes_out_as_it_is(server: Server) -> None:
+    def broken() -> Iterator[Batch]:
+        yield BATCH
+        raise FileError("cannot be read", where="a.csv")
+
+    with pytest.raises(FileError, match="cannot be read"):
+        Sender(server.url).send(broken())
+
+
+def test_a_token_that_no_header_can_hold_is_the_users_mistake(server: Server) -> None:
+    with pytest.raises(SendError, match="the token"):
+        Sender(server.url, token="ü")
