@@ -161,7 +161,9 @@ class SinkSettings(Section):
     """What an environment changes of a sink in `connectors/`; what is not set stays as the JSON has it."""
 
     flush_size: int | None = Field(default=None, ge=1, description="Records of a file.")
-    rotate_interval_ms: int | None = Field(default=None, ge=1, description="Longest span of record time of a file.")
+    rotate_interval_ms: int | None = Field(
+        default=None, ge=1, description="Longest span of record time of a file; only with a time-based partitioner."
+    )
     rotate_schedule_interval_ms: int | None = Field(
         default=None, ge=1, description="Longest wall-clock age of a file (not exactly-once)."
     )
@@ -254,8 +256,12 @@ class NewClusterSettings(Section):
     disk_gib: int = Field(default=50, ge=20, le=16384, description="Disk of a node.")
     public_cidrs: list[str] = Field(
         default_factory=list,
-        description="Addresses from which the API server is reached over the internet; empty: from the VPC only, "
-        "where `pulumi up` must run then.",
+        description="Addresses from which the API server is reached over the internet; empty: not over the internet.",
+    )
+    private_cidrs: list[str] = Field(
+        default_factory=list,
+        description="Addresses in the VPC, or in networks connected to it, from which the API server is reached, "
+        "besides the nodes. `pulumi up` must come from one of these or of `publicCidrs`.",
     )
     admin_role_arns: list[str] = Field(
         default_factory=list, description="IAM roles that administer the cluster, besides the one that makes it."
@@ -268,6 +274,13 @@ class NewClusterSettings(Section):
             raise ValueError(f"maxNodes {self.max_nodes} is less than nodes {self.nodes}")
         if "0.0.0.0/0" in self.public_cidrs:
             raise ValueError("publicCidrs: 0.0.0.0/0 is everyone; name the addresses that need it")
+        for cidr in self.private_cidrs:
+            try:
+                block = ipaddress.IPv4Network(cidr)
+            except ValueError as error:
+                raise ValueError(f"privateCidrs: {error}") from None
+            if block.prefixlen == 0:
+                raise ValueError("privateCidrs: 0.0.0.0/0 is everyone; name the addresses that need it")
         return self
 
 

@@ -106,7 +106,8 @@ class Balancer(pulumi.ComponentResource):
         ]
         nodes = Service(
             f"{name}-nodes",
-            metadata=place.metadata(f"{name}-nodes", component=name),
+            # Nothing stands behind it before the pods: waiting for them here would wait for ever.
+            metadata=place.metadata(f"{name}-nodes", component=name, annotations={"pulumi.com/skipAwait": "true"}),
             spec=ServiceSpecArgs(
                 type="NodePort",
                 selector=place.selector(name),
@@ -120,7 +121,6 @@ class Balancer(pulumi.ComponentResource):
                     )
                 ],
             ),
-            # Nothing stands behind it before the pods: waiting for them here would wait for ever.
             opts=place.options(parent=self),
         )
         self.host = made.dns_name

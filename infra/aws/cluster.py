@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 import pulumi
 import pulumi_kubernetes as kubernetes
 from pulumi_aws import cloudwatch, ec2, eks, iam
+from pulumi_kubernetes.meta.v1 import ObjectMetaArgs
+from pulumi_kubernetes.storage.v1 import StorageClass
 
 from infra.aws.network import HTTPS, Party
 from infra.aws.policies import pod_trust, trust
+from infra.errors import SettingsError
 from infra.settings import NewClusterSettings
 
 if TYPE_CHECKING:
@@ -25,6 +28,8 @@ _DNS = 53
 _PODS = range(1024, 65536)
 _CSI_NAMESPACE = "kube-system"
 _CSI_ACCOUNT = "ebs-csi-controller-sa"
+# The storage class: not the name of EKS's own, gp2.
+_DISKS = "cflight-gp3"
 
 
 class Cluster(pulumi.ComponentResource):
@@ -41,6 +46,10 @@ class Cluster(pulumi.ComponentResource):
         nodes: the nodes' security group.
         autoscaling_groups: the nodes' auto scaling groups.
         kubernetes: the provider of what runs on it.
+        storage: what must be there before disks are claimed; nothing where the cluster was adopted.
+
+    Raises:
+        SettingsError: nobody but the nodes could reach the cluster.
     """
 
     def __init__(self, stack: Stack, *, network: Network, keys: Keys) -> None:
@@ -49,6 +58,7 @@ class Cluster(pulumi.ComponentResource):
         self._network = network
         self._keys = keys
         settings = stack.aws.cluster
+        check(stack)
         self._ready: list[pulumi.Resource] = []
         if settings.existing is not None:
             self._adopt(settings.existing)
@@ -59,8 +69,12 @@ class Cluster(pulumi.ComponentResource):
             kubeconfig=pulumi.Output.json_dumps(self._kubeconfig()),
             # What an earlier stack has left on purpose is taken over.
             upsert_existing_objects=stack.settings.keep_data,
+            # Else a change deletes them before it makes them anew, under pods that need them to start.
+            enable_config_map_mutable=True,
+            enable_secret_mutable=True,
             opts=pulumi.ResourceOptions(parent=self, depends_on=self._ready),
         )
+        self.storage: list[pulumi.Resource] = [] if settings.existing is not None else [self._storage_class()]
         self.register_outputs({"name": self.name})
 
     def pod_role(
@@ -152,7 +166,7 @@ class Cluster(pulumi.ComponentResource):
         for number, arn in enumerate(settings.admin_role_arns):
             self._administrator(f"administrator-{number}", arn)
         control_plane = made.vpc_config.cluster_security_group_id.apply(lambda group: group or "")
-        self._open_nodes(Party(name="control-plane", group=control_plane))
+        self._open_nodes(Party(name="control-plane", group=control_plane), callers=settings.private_cidrs)
         self._node_group(settings)
 
     def _role(
@@ -205,10 +219,13 @@ class Cluster(pulumi.ComponentResource):
             opts=stack.opts(self, depends_on=[entry]),
         )
 
-    def _open_nodes(self, control_plane: Party) -> None:
+    def _open_nodes(self, control_plane: Party, *, callers: list[str]) -> None:
         network = self._network
         self.nodes = network.group("nodes", purpose="Nodes of the EKS cluster, and their pods", parent=self)
         network.allow(self.nodes, control_plane, ports=[HTTPS], why="Kubernetes API")
+        for cidr in callers:
+            caller = Party(name=f"callers-{cidr.replace('/', '-')}", cidr=cidr)
+            network.allow(caller, control_plane, ports=[HTTPS], why="Kubernetes API, from elsewhere")
         for port, why in ((_KUBELET, "logs, exec and probes of the kubelet"), (HTTPS, "webhooks and metrics")):
             network.allow(control_plane, self.nodes, ports=[port], why=why)
         network.allow(self.nodes, self.nodes, ports=_PODS, why="pods among themselves")
@@ -308,6 +325,19 @@ class Cluster(pulumi.ComponentResource):
         )
         return [attached, association]
 
+    def _storage_class(self) -> StorageClass:
+        # EKS has made no class the default since Kubernetes 1.30, and a claim without a class would wait for ever.
+        return StorageClass(
+            _DISKS,
+            metadata=ObjectMetaArgs(name=_DISKS, annotations={"storageclass.kubernetes.io/is-default-class": "true"}),
+            provisioner="ebs.csi.aws.com",
+            parameters={"type": "gp3", "encrypted": "true"},
+            # A disk is of one zone: that of the node which the pod was given.
+            volume_binding_mode="WaitForFirstConsumer",
+            allow_volume_expansion=True,
+            opts=pulumi.ResourceOptions(parent=self, provider=self.kubernetes, depends_on=self._ready),
+        )
+
     def _addon(self, name: str, *, after: list[pulumi.Resource]) -> eks.Addon:
         return eks.Addon(
             name,
@@ -351,3 +381,24 @@ class Cluster(pulumi.ComponentResource):
                 }
             ],
         }
+
+
+def check(stack: Stack) -> None:
+    """Refuse a new cluster that nobody could put anything on.
+
+    Args:
+        stack: the stack.
+
+    Raises:
+        SettingsError: naming the setting.
+    """
+    if stack.aws.cluster.existing is not None:
+        return
+    settings = stack.aws.cluster.create or NewClusterSettings()
+    if not settings.public_cidrs and not settings.private_cidrs:
+        raise SettingsError(
+            "nobody but its own nodes could reach the new cluster's API server, `pulumi up` included",
+            where="cflight:aws.cluster.create",
+            remedy="Set publicCidrs to the internet addresses that `pulumi up` comes from, or privateCidrs to those in "
+            "the VPC, or in a network that is connected to it.",
+        )

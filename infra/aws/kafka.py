@@ -297,11 +297,11 @@ def server_properties(stack: Stack) -> str:
         "delete.topic.enable": "true",
         "num.partitions": str(stack.settings.topics.partitions),
         "message.max.bytes": limit,
-        "log.retention.hours": str(stack.settings.topics.retention_hours),
-        # MSK's own default, said aloud: with "false", brokers could not replicate before the first ACLs are made. Every
-        # topic and group of the platform has ACLs, so SCRAM users see of them only what is theirs; services and sinks
-        # come with IAM, which asks no ACL.
-        "allow.everyone.if.no.acl.found": "true",
+        # In milliseconds, as Express brokers take no other unit.
+        "log.retention.ms": str(stack.settings.topics.retention_hours * 3_600_000),
+        # SCRAM users have what their ACLs say and nothing else. Brokers are super users at MSK and replicate without;
+        # services, sinks and the job that makes the ACLs come with IAM, which asks none.
+        "allow.everyone.if.no.acl.found": "false",
     }
     if settings.kind == "standard":
         properties |= {

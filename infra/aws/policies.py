@@ -141,7 +141,6 @@ def kafka_admin(cluster_arn: str, *, topics: Sequence[str]) -> Document:
                 "kafka-cluster:CreateTopic",
                 _DESCRIBE_TOPIC,
                 "kafka-cluster:AlterTopic",
-                "kafka-cluster:DeleteTopic",
                 "kafka-cluster:DescribeTopicDynamicConfiguration",
                 "kafka-cluster:AlterTopicDynamicConfiguration",
             ],

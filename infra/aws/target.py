@@ -177,7 +177,7 @@ class AwsPlatform(contract.Platform):
     def _make_place(self) -> Place:
         settings = self._stack.settings
         name = settings.kubernetes.namespace
-        after: list[pulumi.Resource] = []
+        after = list(self._cluster.storage)
         if settings.kubernetes.create_namespace:
             after.append(
                 Namespace(

@@ -136,6 +136,7 @@ def _msk(name: str) -> dict[str, Any]:
     return {"arn": arn("kafka", f"cluster/{name}/{_UUID}-5")}
 
 
+OFFICE = "10.9.0.0/24"
 TOPICS = {"replicationFactor": 3, "minInSyncReplicas": 2}
 
 
@@ -144,10 +145,12 @@ def aws(*, stack: str = "trial", **settings: Any) -> Program:
 
     Args:
         stack: the stack's name.
-        **settings: the stack's settings; of `aws`, the image is set unless they say otherwise.
+        **settings: the stack's settings; of `aws`, the image and who administers the cluster are set unless they say
+            otherwise.
     """
     merged: dict[str, Any] = {"target": "aws", "topics": TOPICS, **settings}
-    merged["aws"] = {"images": {"services": DIGEST}, **merged.get("aws", {})}
+    administered = {"create": {"privateCidrs": [OFFICE]}}
+    merged["aws"] = {"images": {"services": DIGEST}, "cluster": administered, **merged.get("aws", {})}
     return declare(
         program,
         stack=stack,

@@ -13,7 +13,7 @@ import yaml
 
 from infra.memory import GIB
 from services import contracts
-from tests.program.aws_account import ACCOUNT, DIGEST, REGION, TOPICS, aws, identifier
+from tests.program.aws_account import ACCOUNT, DIGEST, OFFICE, REGION, TOPICS, aws, identifier
 from tests.program.aws_calls import CALLS, decoded_properties, problems
 from tests.program.conftest import ADOPTED_CLUSTER, ADOPTED_NETWORK, CERTIFICATE
 
@@ -29,10 +29,40 @@ CLUSTER, SERVERLESS = "aws:msk/cluster:Cluster", "aws:msk/serverlessCluster:Serv
 CONNECTOR, PLUGIN = "aws:mskconnect/connector:Connector", "aws:mskconnect/customPlugin:CustomPlugin"
 WORKERS = "aws:mskconnect/workerConfiguration:WorkerConfiguration"
 EKS, NODES = "aws:eks/cluster:Cluster", "aws:eks/nodeGroup:NodeGroup"
+STORAGE_CLASS = "kubernetes:storage.k8s.io/v1:StorageClass"
 INGRESS, EGRESS = (
     "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule",
     "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule",
 )
+# The static properties that AWS lets one set on Express brokers; with any other the configuration is refused.
+EXPRESS_TAKES = {
+    "allow.everyone.if.no.acl.found",
+    "auto.create.topics.enable",
+    "compression.type",
+    "connections.max.idle.ms",
+    "delete.topic.enable",
+    "group.initial.rebalance.delay.ms",
+    "group.max.session.timeout.ms",
+    "leader.imbalance.per.broker.percentage",
+    "log.cleanup.policy",
+    "log.message.timestamp.after.max.ms",
+    "log.message.timestamp.before.max.ms",
+    "log.message.timestamp.type",
+    "log.retention.bytes",
+    "log.retention.ms",
+    "max.connections.per.ip",
+    "max.incremental.fetch.session.cache.slots",
+    "message.max.bytes",
+    "num.partitions",
+    "offsets.retention.minutes",
+    "replica.fetch.max.bytes",
+    "replica.selector.class",
+    "socket.receive.buffer.bytes",
+    "socket.request.max.bytes",
+    "socket.send.buffer.bytes",
+    "transaction.max.timeout.ms",
+    "transactional.id.expiration.ms",
+}
 DEPLOYMENT, JOB = "kubernetes:apps/v1:Deployment", "kubernetes:batch/v1:Job"
 
 
@@ -230,7 +260,10 @@ def test_exactly_these_ways_are_open(aws_programs: dict[str, Program]) -> None:
         ("nodes", "0.0.0.0/0", "tcp", 443, 443),
     }
     assert _edges(program, EGRESS, "target") == among_groups | out
-    assert _edges(program, INGRESS, "source") == among_groups | {("10.60.0.0/16", "ingest-balancer", "tcp", 80, 80)}
+    assert _edges(program, INGRESS, "source") == among_groups | {
+        ("10.60.0.0/16", "ingest-balancer", "tcp", 80, 80),
+        (OFFICE, "control-plane", "tcp", 443, 443),
+    }
     # No group has rules of its own beside these.
     for group in program.of("aws:ec2/securityGroup:SecurityGroup").values():
         assert "ingress" not in group.inputs
@@ -287,11 +320,11 @@ def test_server_properties(aws_programs: dict[str, Program]) -> None:
         return dict(line.split("=", 1) for line in one.inputs["serverProperties"].splitlines())
 
     assert properties("standard") == {
-        "allow.everyone.if.no.acl.found": "true",
+        "allow.everyone.if.no.acl.found": "false",
         "auto.create.topics.enable": "false",
         "default.replication.factor": "3",
         "delete.topic.enable": "true",
-        "log.retention.hours": "168",
+        "log.retention.ms": str(168 * 3_600_000),
         "message.max.bytes": "16777216",
         "min.insync.replicas": "2",
         "num.partitions": "4",
@@ -303,6 +336,7 @@ def test_server_properties(aws_programs: dict[str, Program]) -> None:
     }
     # Replication is AWS's there, and a record has half the size.
     express = properties("express")
+    assert express.keys() <= EXPRESS_TAKES
     assert express["message.max.bytes"] == "8388608"
     assert "min.insync.replicas" not in express
 
@@ -389,6 +423,10 @@ def test_a_serverless_cluster_knows_iam_only(aws_programs: dict[str, Program]) -
         ({"aws": {"connect": {"sinks": {"other.sink": {}}}}}, "there is no sink other.sink"),
         ({"aws": {"connect": {"plugin": "confluent"}}}, "do not go together"),
         ({"aws": {"cluster": {"create": {"publicCidrs": ["0.0.0.0/0"]}}}}, "is everyone"),
+        ({"aws": {"cluster": {"create": {"privateCidrs": ["0.0.0.0/0"]}}}}, "is everyone"),
+        ({"aws": {"cluster": {"create": {"privateCidrs": ["office"]}}}}, "privateCidrs: "),
+        ({"aws": {"cluster": {"create": {}}}}, r"aws\.cluster\.create: nobody but.*Set publicCidrs"),
+        ({"aws": {"cluster": {}}}, r"aws\.cluster\.create: nobody but.*or privateCidrs"),
         ({"aws": {"network": {"create": {"cidr": "10.0.0.0/24"}}}}, "is not a private block"),
         ({"aws": {"kafka": {"logDays": 31}}}, "logDays"),
         ({"kubernetes": {"autoscaling": {"kind": "keda"}}}, "KEDA"),
@@ -559,6 +597,33 @@ def test_a_new_cluster(aws_programs: dict[str, Program]) -> None:
     assert template.inputs["metadataOptions"]["httpPutResponseHopLimit"] == 1
     (disk,) = template.inputs["blockDeviceMappings"]
     assert disk["ebs"]["encrypted"] == "true"
+
+
+def test_disks_have_a_class_before_anything_claims_them(aws_programs: dict[str, Program]) -> None:
+    program = aws_programs["standard"]
+    (storage,) = program.of(STORAGE_CLASS).values()
+    assert storage.inputs["metadata"]["annotations"] == {"storageclass.kubernetes.io/is-default-class": "true"}
+    assert storage.inputs["provisioner"] == "ebs.csi.aws.com"
+    assert storage.inputs["parameters"] == {"type": "gp3", "encrypted": "true"}
+    assert storage.inputs["volumeBindingMode"] == "WaitForFirstConsumer"
+    assert storage.inputs["allowVolumeExpansion"] is True
+    assert "aws-ebs-csi-driver" in storage.after
+    sets = program.of("kubernetes:apps/v1:StatefulSet")
+    assert sets
+    assert all(storage.name in one.after for one in sets.values())
+    assert not aws_programs["serverless"].of(STORAGE_CLASS)
+
+
+def test_changed_configuration_is_not_deleted_first(aws_programs: dict[str, Program]) -> None:
+    provider = aws_programs["standard"].one("pulumi:providers:kubernetes", "eks")
+    assert provider.inputs["enableConfigMapMutable"] == "true"
+    assert provider.inputs["enableSecretMutable"] == "true"
+
+
+def test_services_of_nodes_do_not_wait_for_pods(aws_programs: dict[str, Program]) -> None:
+    for name in ("ingest-nodes", "registry-nodes"):
+        service = aws_programs["standard"].one("kubernetes:core/v1:Service", name)
+        assert service.inputs["metadata"]["annotations"] == {"pulumi.com/skipAwait": "true"}
 
 
 def _wanted(program: Program) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from moto.server import ThreadedMotoServer
 
-from tests.program.aws_account import AUTONAMED, DIGEST, REGION, TOPICS, answer
+from tests.program.aws_account import AUTONAMED, DIGEST, OFFICE, REGION, TOPICS, answer
 from tests.program.aws_calls import CALLS, WITHOUT_CALL, params
 from tests.program.recording import Declared, Program, declare
 
@@ -137,7 +137,11 @@ def account(sink_plugin: None) -> Iterator[tuple[Account, Program]]:
         config = {
             "target": "aws",
             "topics": TOPICS,
-            "aws": {"images": {"services": DIGEST}, "buckets": {"accessLogs": True}},
+            "aws": {
+                "images": {"services": DIGEST},
+                "buckets": {"accessLogs": True},
+                "cluster": {"create": {"privateCidrs": [OFFICE]}},
+            },
         }
         declared = declare(
             program, stack="trial", config={f"cflight:{key}": value for key, value in config.items()}, outputs=made
