@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from infra.contract import Bucket, Pipeline, Schema, Service, Sink, Statements, Topic
 from infra.errors import SettingsError
+from infra.sinks import check_rotation
 from services import contracts
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def pipeline(settings: StackSettings) -> Pipeline:
         settings: the stack's settings.
 
     Raises:
-        SettingsError: the settings name a sink that there is not.
+        SettingsError: the settings name a sink that there is not, or what has no effect on one.
     """
     return Pipeline(
         topics=_topics(settings),
@@ -68,7 +69,9 @@ def _topics(settings: StackSettings) -> list[Topic]:
         topic(contracts.INCOMING, data),
         topic(contracts.INCOMING_DLQ, letters),
         topic(contracts.COMPRESSED, data | large),
-        topic(contracts.CHEAPEST, {"cleanup.policy": "compact"}),
+        # Every batch has a key of its own: compaction alone would keep them all for ever. The retention is that of
+        # what ksqlDB reads, for it takes no topic whose retention is another.
+        topic(contracts.CHEAPEST, data | {"cleanup.policy": "compact,delete"}),
     ]
 
 
@@ -150,6 +153,9 @@ def _sinks(settings: StackSettings) -> list[Sink]:
             where="cflight:sinks",
             remedy=f"The sinks in `connectors/` are {', '.join(sink.name for sink in sinks)}.",
         )
+    for sink in sinks:
+        if sink.name in settings.sinks and settings.sinks[sink.name].rotate_interval_ms is not None:
+            check_rotation(sink, where=f"cflight:sinks.{sink.name}.rotateIntervalMs")
     return [
         replace(sink, config={**sink.config, **_environment_of(settings.sinks[sink.name])})
         if sink.name in settings.sinks

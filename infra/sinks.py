@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from infra.errors import SizingError
+from infra.errors import SettingsError, SizingError
 from infra.memory import MIB, SINK_WORKER_BASE, format_memory
 
 if TYPE_CHECKING:
@@ -45,6 +45,30 @@ def for_embedded_plugin(config: Mapping[str, str]) -> dict[str, str]:
 
 # The Confluent sink's own default, where a definition does not say.
 _PART_SIZE = 25 * MIB
+
+
+_DEFAULT_PARTITIONER = "io.confluent.connect.storage.partitioner.DefaultPartitioner"
+# Of Confluent's, those that know no time; one of somebody else's may.
+_TIMELESS = {_DEFAULT_PARTITIONER, "io.confluent.connect.storage.partitioner.FieldPartitioner"}
+
+
+def check_rotation(sink: Sink, *, where: str) -> None:
+    """Refuse to rotate by the time of records a sink whose partitioner knows none: files would wait for flush.size.
+
+    Args:
+        sink: the sink.
+        where: the setting, for the message.
+
+    Raises:
+        SettingsError: the partitioner is not time-based.
+    """
+    partitioner = sink.config.get("partitioner.class", _DEFAULT_PARTITIONER)
+    if partitioner in _TIMELESS:
+        raise SettingsError(
+            f"it has no effect with {partitioner.rpartition('.')[2]}, which is not time-based",
+            where=where,
+            remedy="Set rotateScheduleIntervalMs instead: it goes by the wall clock.",
+        )
 
 
 def check_heap(

@@ -113,7 +113,10 @@ def test_topics() -> None:
         assert topic.inputs["partitions"] == 3
         assert topic.after >= {"kafka"}
         assert ("max.message.bytes" in topic.inputs["configs"]) == (name in large)
-    assert topics[contracts.CHEAPEST].inputs["configs"]["cleanup.policy"] == "compact"
+    cheapest, incoming = (topics[name].inputs["configs"] for name in (contracts.CHEAPEST, contracts.INCOMING))
+    assert cheapest["cleanup.policy"] == "compact,delete"
+    # ksqlDB takes no topic whose retention is not that of what it reads.
+    assert cheapest["retention.ms"] == incoming["retention.ms"]
 
 
 def test_schemas() -> None:

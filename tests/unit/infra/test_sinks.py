@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from infra.contract import Sink
-from infra.errors import SizingError
+from infra.errors import SettingsError, SizingError
 from infra.memory import MIB
-from infra.sinks import check_heap, embedded_names, for_embedded_plugin, sink_heap
+from infra.sinks import check_heap, check_rotation, embedded_names, for_embedded_plugin, sink_heap
+
+PARTITIONERS = "io.confluent.connect.storage.partitioner."
 
 
 def sink(**config: str) -> Sink:
@@ -61,3 +63,15 @@ def test_sinks_that_do_not_fit_are_refused_with_the_sum() -> None:
     check(157 * MIB)
     with pytest.raises(SizingError, match=r"open files 25 MiB \+ fetched records 32 MiB \+ worker 100Mi = 157 MiB"):
         check(156 * MIB)
+
+
+@pytest.mark.parametrize("partitioner", ["DefaultPartitioner", "FieldPartitioner", None])
+def test_rotation_by_record_time_needs_a_partitioner_that_knows_it(partitioner: str | None) -> None:
+    config = {} if partitioner is None else {"partitioner.class": f"{PARTITIONERS}{partitioner}"}
+    with pytest.raises(SettingsError, match=r"here: .*is not time-based.*rotateScheduleIntervalMs"):
+        check_rotation(sink(**config), where="here")
+
+
+@pytest.mark.parametrize("partitioner", ["TimeBasedPartitioner", "HourlyPartitioner", "DailyPartitioner"])
+def test_rotation_by_record_time_of_a_time_based_sink(partitioner: str) -> None:
+    check_rotation(sink(**{"partitioner.class": f"{PARTITIONERS}{partitioner}"}), where="here")
