@@ -87,7 +87,8 @@ class Job(pulumi.ComponentResource):
         # A job's template cannot change: the provider deletes the old job and makes a new one.
         self.done = KubernetesJob(
             name,
-            metadata=place.metadata(name, component=name),
+            # One that has failed never becomes ready: only another can.
+            metadata=place.metadata(name, component=name, annotations={"pulumi.com/replaceUnready": "true"}),
             spec=JobSpecArgs(
                 template=pods.template,
                 backoff_limit=_RETRIES,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pulumi_kubernetes.apiextensions import CustomResource
 from pulumi_kubernetes.core.v1 import ConfigMap
 
+from infra.kubernetes import connect
 from infra.kubernetes.dashboards import dashboards
 from infra.kubernetes.kafka import CLUSTER
 from infra.kubernetes.network import Peer
@@ -102,7 +103,11 @@ def observe(pipeline: Pipeline, *, place: Place, after: Sequence[pulumi.Resource
     _monitor(
         "strimzi",
         place=place,
-        selector={"matchLabels": {"strimzi.io/cluster": CLUSTER}},
+        selector={
+            "matchExpressions": [
+                {"key": "strimzi.io/cluster", "operator": "In", "values": [CLUSTER, connect.CLUSTER]},
+            ]
+        },
         port=_STRIMZI_PORT,
         labels={
             "__meta_kubernetes_pod_label_strimzi_io_kind": "strimzi_kind",

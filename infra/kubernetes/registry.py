@@ -176,6 +176,8 @@ def _workload(place: Place, args: RegistryArgs) -> Workload:
         environment={
             "QUARKUS_CONFIG_LOCATIONS": f"{FILES_FOLDER}/application.properties",
             "JAVA_TOOL_OPTIONS": jvm_options(registry_memory(args.memory)),
+            # The image's start script names another collector if it is not told one, and a JVM takes one only.
+            "GC_CONTAINER_OPTIONS": "-XX:+UseG1GC",
         },
         secret_variables={_PASSWORD: kafka.password} if kafka.password else {},
         secret_files=kafka.files(),

@@ -181,6 +181,8 @@ def _scaled_object(
         {
             "type": "kafka",
             "metadata": {
+                # KEDA speaks the protocol of Kafka 1.0 if it is told nothing, which Kafka 4 no longer takes.
+                "version": "2.8.0",
                 "bootstrapServers": kafka.bootstrap_servers,
                 "consumerGroup": service.name,
                 "topic": topic,

@@ -148,6 +148,9 @@ class KubernetesPlatform(contract.Platform):
             context=target.context,
             # What an earlier stack has left on purpose is taken over.
             upsert_existing_objects=settings.keep_data,
+            # Else a change deletes them before it makes them anew, under pods that need them to start.
+            enable_config_map_mutable=True,
+            enable_secret_mutable=True,
         )
         place = Place(
             stack=self._stack,

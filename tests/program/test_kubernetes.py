@@ -338,6 +338,15 @@ def test_sinks_are_connectors_with_credentials_by_reference(dev: Program, given:
     assert connect == [{"name": "s3", "secret": {"secretName": "minio"}}]
 
 
+def test_what_does_not_fill_a_file_is_archived_all_the_same(dev: Program) -> None:
+    for one in dev.of(f"{STRIMZI}KafkaConnector").values():
+        config = manifest(one)["spec"]["config"]
+        assert int(config["flush.size"]) > 1
+        assert int(config["rotate.schedule.interval.ms"]) == 60000
+        # Both plug-ins refuse the one without the other.
+        assert config["timezone"] == "UTC"
+
+
 def test_buckets_are_folders_of_versitygw_or_of_an_endpoint(dev: Program, given: Program, bare: Program) -> None:
     store = spec(dev, STATEFUL_SET, "s3")
     (container,) = store["template"]["spec"]["containers"]
@@ -370,7 +379,14 @@ def test_the_registry_keeps_schemas_in_kafka(dev: Program) -> None:
         }
     ]
     assert container["resources"]["limits"] == {"memory": "512Mi"}
-    assert "-Xmx256m" in manifest(dev.one(f"{CORE}ConfigMap", "registry"))["data"]["JAVA_TOOL_OPTIONS"]
+    environment = manifest(dev.one(f"{CORE}ConfigMap", "registry"))["data"]
+    assert "-Xmx256m" in environment["JAVA_TOOL_OPTIONS"]
+    # Two collectors, and the JVM does not start.
+    collectors = re.findall(
+        r"-XX:\+Use\w+GC", f"{environment['JAVA_TOOL_OPTIONS']} {environment['GC_CONTAINER_OPTIONS']}"
+    )
+    assert len(collectors) == 2
+    assert len(set(collectors)) == 1
 
 
 def test_ksqldb_divides_its_limit_and_keeps_its_state(dev: Program, given: Program, bare: Program) -> None:
@@ -401,6 +417,9 @@ def test_a_job_in_the_cluster_registers_the_statements(dev: Program) -> None:
     assert container["command"][3:5] == ["--server", "http://ksql.cflight-dev.svc:8088"]
     assert container["terminationMessagePolicy"] == "FallbackToLogsOnError"
     assert job["template"]["spec"]["restartPolicy"] == "Never"
+    # One that failed is made anew by the next `up`.
+    annotations = manifest(dev.one(JOB, "statements"))["metadata"]["annotations"]
+    assert annotations == {"pulumi.com/replaceUnready": "true"}
     files = manifest(dev.one(f"{CORE}ConfigMap", "statements-files"))["data"]
     assert "CREATE TABLE CHEAPEST_FLIGHT" in files["cflight.sql"]
     assert {"ksql", "cheapest-flight-" + resource_name(contracts.CHEAPEST)[-6:]} <= dev.one(JOB, "statements").after
@@ -480,6 +499,8 @@ def test_the_services_take_their_environment(dev: Program, tmp_path: Path) -> No
     password = tmp_path / "password"
     password.write_text("hush")
     environment["KAFKA_SASL_PASSWORD_FILE"] = str(password)
+    # What the pod mounts is not here, and the settings want a file that is.
+    environment["KAFKA_SSL_CA_LOCATION"] = str(password)
     settings = load(TransformSettings, environ=environment)
     assert settings.kafka_sasl_password is not None
     assert settings.kafka_sasl_password.get_secret_value() == "hush"
@@ -703,6 +724,7 @@ def test_keda_scales_by_lag_up_to_the_partitions(given: Program) -> None:
         assert trigger["metadata"]["consumerGroup"] == name
         assert trigger["metadata"]["sasl"] == "scram_sha512"
         assert trigger["metadata"]["tls"] == "enable"
+        assert trigger["metadata"]["version"] == "2.8.0"
         assert "replicas" not in spec(given, DEPLOYMENT, name)
     authentication = spec(given, "kubernetes:keda.sh/v1alpha1:TriggerAuthentication", "kafka")
     assert {one["parameter"] for one in authentication["secretTargetRef"]} == {"username", "password", "ca"}
@@ -740,6 +762,17 @@ def test_observability_is_all_or_nothing(dev: Program, bare: Program) -> None:
     assert "namespace:monitoring" not in {who for who, _ in peers(spec(bare, POLICY, "transform"), "ingress")}
     for monitor in dev.of("kubernetes:monitoring.coreos.com/v1:PodMonitor").values():
         assert manifest(monitor)["metadata"]["labels"]["release"] == "kube-prometheus-stack"
+
+
+def test_brokers_and_connect_workers_are_scraped(dev: Program) -> None:
+    selector = spec(dev, "kubernetes:monitoring.coreos.com/v1:PodMonitor", "strimzi")["selector"]
+    (expression,) = selector["matchExpressions"]
+    assert selector.keys() == {"matchExpressions"}
+    assert (expression["key"], expression["operator"]) == ("strimzi.io/cluster", "In")
+    # Strimzi labels pods with the name of the resource that they belong to.
+    clusters = [name for kind in ("Kafka", "KafkaConnect") for name in dev.of(f"{STRIMZI}{kind}")]
+    assert len(clusters) == 2
+    assert set(expression["values"]) == set(clusters)
 
 
 def queries(declared: Program) -> Iterator[str]:
@@ -842,7 +875,11 @@ def test_prod_protects_what_holds_data(given: Program) -> None:
 
 
 def test_everything_is_declared_with_the_provider_of_the_stack(given: Program) -> None:
-    assert given.one("pulumi:providers:kubernetes", "kubernetes").inputs["context"] == "somewhere"
+    provider = given.one("pulumi:providers:kubernetes", "kubernetes")
+    assert provider.inputs["context"] == "somewhere"
+    # Else a changed one is deleted first, and pods that start meanwhile cannot.
+    assert provider.inputs["enableConfigMapMutable"] == "true"
+    assert provider.inputs["enableSecretMutable"] == "true"
 
 
 # --- what does not fit ---
@@ -857,6 +894,10 @@ def test_everything_is_declared_with_the_provider_of_the_stack(given: Program) -
         (
             {"services": {"transform": {"replicas": 9}}},
             r"services\.transform\.replicas: .* 9 replicas for 6 partitions",
+        ),
+        (
+            {"sinks": {"cflight.sink": {"rotateIntervalMs": 60000}}},
+            r"sinks\.cflight\.sink\.rotateIntervalMs: .* DefaultPartitioner, which is not time-based",
         ),
         ({"topics": {"replicationFactor": 4}}, r"replicationFactor: .* 4 replicas .* there are 3"),
         ({"topics": {"minInSyncReplicas": 3}}, r"minInSyncReplicas: .* 3 of 3 replicas .* Set it to 2"),
