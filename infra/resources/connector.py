@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,17 +15,15 @@ from pydantic import Field
 
 from infra.errors import ResourceError, WaitError
 from infra.provider.handler import Change, Failure, Handler, IncompleteError, Inputs, Properties, State
+from infra.provider.progress import Progress
 from infra.sinks import for_embedded_plugin
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from infra.provider.progress import Progress
+    from collections.abc import Generator, Iterable, Mapping
 
 _REQUEST_SECONDS = 30.0
 # While workers rebalance they answer 409, and for a moment after a worker has gone 500.
 _REBALANCE_SECONDS = 60.0
-_RETRY_SECONDS = 0.25
 _READY_SECONDS = 90.0
 _STOP_SECONDS = 60.0
 # A failure that stands this long after a restart is not one from before it.
@@ -208,23 +208,23 @@ class ConnectorHandler(Handler[ConnectorInputs]):
 
     def create(self, inputs: ConnectorInputs, *, progress: Progress) -> Properties:
         """Register the connector; one that is there already is brought to the inputs."""
-        with _client(inputs) as client:
-            found = _call(client, "GET", f"/connectors/{inputs.connector}/config", missing_ok=True)
+        with _workers(inputs, progress=progress) as workers:
+            found = workers.call("GET", f"/connectors/{inputs.connector}/config", missing_ok=True)
             if found is None:
                 # Not PUT, as that would start a connector that is to be stopped.
                 body = {"name": inputs.connector, "config": inputs.whole_config(), "initial_state": inputs.state}
-                _call(client, "POST", "/connectors", body)
+                workers.call("POST", "/connectors", body)
             elif found != inputs.whole_config():
-                _call(client, "PUT", f"/connectors/{inputs.connector}/config", inputs.whole_config())
-            _bring_to_state(client, inputs, progress=progress)
+                workers.call("PUT", f"/connectors/{inputs.connector}/config", inputs.whole_config())
+            _bring_to_state(workers, inputs, progress=progress)
         return {}
 
     def read(self, resource_id: str, *, inputs: ConnectorInputs, outputs: Mapping[str, Any]) -> State | None:
         """Return the connector's configuration and state; FAILED when it or one of its tasks has failed."""
         del outputs
-        with _client(inputs) as client:
-            found: dict[str, str] | None = _call(client, "GET", f"/connectors/{resource_id}/config", missing_ok=True)
-            status = _status(client, resource_id)
+        with _workers(inputs) as workers:
+            found: dict[str, str] | None = workers.call("GET", f"/connectors/{resource_id}/config", missing_ok=True)
+            status = _status(workers, resource_id)
         if found is None:
             return None
         found.pop("name", None)
@@ -248,37 +248,37 @@ class ConnectorHandler(Handler[ConnectorInputs]):
         """Remove the connector, with its offsets if so declared, and wait until it is gone."""
         del outputs
         path = f"/connectors/{resource_id}"
-        with _client(inputs) as client:
-            if _call(client, "GET", path, missing_ok=True) is None:
+        with _workers(inputs, progress=progress) as workers:
+            if workers.call("GET", path, missing_ok=True) is None:
                 return
             if inputs.delete_offsets:
-                _call(client, "PUT", f"{path}/stop")
+                workers.call("PUT", f"{path}/stop")
                 progress.wait(
                     f"connector {resource_id} to stop",
-                    lambda: _not_yet(client, resource_id, wanted=STOPPED),
+                    lambda: _not_yet(workers, resource_id, wanted=STOPPED),
                     seconds=_STOP_SECONDS,
                 )
-                _call(client, "DELETE", f"{path}/offsets")
-            _call(client, "DELETE", path, missing_ok=True)
+                workers.call("DELETE", f"{path}/offsets")
+            workers.call("DELETE", path, missing_ok=True)
             progress.wait(
                 f"connector {resource_id} to be gone",
-                lambda: None if _status(client, resource_id) is None else "it is still listed",
+                lambda: None if _status(workers, resource_id) is None else "it is still listed",
                 seconds=_STOP_SECONDS,
             )
 
 
-def _bring_to_state(client: httpx.Client, inputs: ConnectorInputs, *, progress: Progress) -> None:
+def _bring_to_state(workers: _Workers, inputs: ConnectorInputs, *, progress: Progress) -> None:
     name = inputs.connector
     progress.wait(
         f"connector {name} to be known",
-        lambda: None if _status(client, name) else "it has no status yet",
+        lambda: None if _status(workers, name) else "it has no status yet",
         seconds=_READY_SECONDS,
     )
-    status = _status(client, name)
+    status = _status(workers, name)
     state = status["connector"]["state"] if status else None
     if state != inputs.state and (inputs.state != RUNNING or state in {PAUSED, STOPPED}):
-        _call(client, "PUT", f"/connectors/{name}/{_ACTIONS[inputs.state]}")
-    watch = _Watch(client=client, name=name, wanted=inputs.state)
+        workers.call("PUT", f"/connectors/{name}/{_ACTIONS[inputs.state]}")
+    watch = _Watch(workers=workers, name=name, wanted=inputs.state)
     try:
         progress.wait(f"connector {name} to be {inputs.state}", watch.look, seconds=_READY_SECONDS)
     except WaitError as error:
@@ -289,13 +289,13 @@ class _Watch:
     """Looks whether a connector is in the wanted state, and starts again what has failed before.
 
     Args:
-        client: asks the workers.
+        workers: who has it.
         name: the connector.
         wanted: RUNNING, PAUSED or STOPPED.
     """
 
-    def __init__(self, *, client: httpx.Client, name: str, wanted: str) -> None:
-        self._client = client
+    def __init__(self, *, workers: _Workers, name: str, wanted: str) -> None:
+        self._workers = workers
         self._name = name
         self._wanted = wanted
         self._restarted: float | None = None
@@ -306,15 +306,15 @@ class _Watch:
         Raises:
             IncompleteError: it failed, and failed again after a restart.
         """
-        status = _status(self._client, self._name)
+        status = _status(self._workers, self._name)
         if status is None:
             return "it is not there"
         failed = [part for part in [status["connector"], *status["tasks"]] if part["state"] == FAILED]
         if not failed or self._wanted != RUNNING:
-            return _not_yet(self._client, self._name, wanted=self._wanted)
+            return _not_yet(self._workers, self._name, wanted=self._wanted)
         if self._restarted is None:
             # This failure may be from before: of the configuration that has just been replaced, say.
-            _call(self._client, "POST", f"/connectors/{self._name}/restart?includeTasks=true&onlyFailed=true")
+            self._workers.call("POST", f"/connectors/{self._name}/restart?includeTasks=true&onlyFailed=true")
             self._restarted = time.monotonic()
         elif time.monotonic() - self._restarted > _SETTLE_SECONDS:
             part = failed[0]
@@ -323,8 +323,8 @@ class _Watch:
         return "what has failed is being started again"
 
 
-def _not_yet(client: httpx.Client, name: str, *, wanted: str) -> str | None:
-    status = _status(client, name)
+def _not_yet(workers: _Workers, name: str, *, wanted: str) -> str | None:
+    status = _status(workers, name)
     if status is None:
         return "it is not there"
     states = [task["state"] for task in status["tasks"]]
@@ -353,42 +353,73 @@ def _reason(part: Mapping[str, Any]) -> str:
     return "\n".join([trace[0], *causes, *frames][:_TRACE_LINES])
 
 
-def _status(client: httpx.Client, name: str) -> dict[str, Any] | None:
-    return _call(client, "GET", f"/connectors/{name}/status", missing_ok=True)
+def _status(workers: _Workers, name: str) -> dict[str, Any] | None:
+    return workers.call("GET", f"/connectors/{name}/status", missing_ok=True)
+
+
+class _Workers:
+    """The workers' REST API; a rebalance is waited for.
+
+    Args:
+        client: asks the workers.
+        progress: shows the waiting, and ends it when the user interrupts the run.
+    """
+
+    def __init__(self, client: httpx.Client, *, progress: Progress) -> None:
+        self._client = client
+        self._progress = progress
+
+    def call(self, method: str, path: str, body: Mapping[str, Any] | None = None, *, missing_ok: bool = False) -> Any:
+        """Return what the workers answer; None where there is no such thing and that is fine.
+
+        Raises:
+            ResourceError: they do not answer, or refuse.
+            WaitError: they rebalance for too long, or the run was interrupted meanwhile.
+        """
+        answers: list[httpx.Response] = []
+
+        def ask() -> str | None:
+            answers[:] = [self._request(method, path, body)]
+            return _message(answers[0]) if _rebalances(answers[0]) else None
+
+        self._progress.wait("Kafka Connect to end its rebalance", ask, seconds=_REBALANCE_SECONDS)
+        answer = answers[0]
+        if answer.status_code == HTTPStatus.NOT_FOUND and missing_ok:
+            return None
+        if answer.is_error:
+            raise ResourceError(
+                f"Kafka Connect refused {method} {path} with {answer.status_code}: {_message(answer)}",
+                where=str(self._client.base_url),
+            )
+        return answer.json() if answer.content else None
+
+    def _request(self, method: str, path: str, body: Mapping[str, Any] | None) -> httpx.Response:
+        try:
+            return self._client.request(method, path, json=body)
+        except httpx.TransportError as error:
+            raise ResourceError(
+                f"Kafka Connect does not answer: {error}",
+                where=str(self._client.base_url),
+                remedy="Check that a worker is up (`cflight status`).",
+            ) from error
 
 
 def _client(inputs: ConnectorInputs) -> httpx.Client:
     return httpx.Client(base_url=inputs.connect_url, timeout=_REQUEST_SECONDS)
 
 
-def _call(
-    client: httpx.Client, method: str, path: str, body: Mapping[str, Any] | None = None, *, missing_ok: bool = False
-) -> Any:
-    deadline = time.monotonic() + _REBALANCE_SECONDS
-    while True:
-        try:
-            answer = client.request(method, path, json=body)
-        except httpx.TransportError as error:
-            raise ResourceError(
-                f"Kafka Connect does not answer: {error}",
-                where=str(client.base_url),
-                remedy="Check that a worker is up (`cflight status`).",
-            ) from error
-        rebalancing = answer.status_code == HTTPStatus.CONFLICT and "already exists" not in answer.text
-        forwarding = answer.status_code == HTTPStatus.INTERNAL_SERVER_ERROR and any(
-            passing in answer.text for passing in ("forward", "a rebalance is expected")
-        )
-        if not (rebalancing or forwarding) or time.monotonic() > deadline:
-            break
-        time.sleep(_RETRY_SECONDS)
-    if answer.status_code == HTTPStatus.NOT_FOUND and missing_ok:
-        return None
-    if answer.is_error:
-        raise ResourceError(
-            f"Kafka Connect refused {method} {path} with {answer.status_code}: {_message(answer)}",
-            where=str(client.base_url),
-        )
-    return answer.json() if answer.content else None
+@contextmanager
+def _workers(inputs: ConnectorInputs, *, progress: Progress | None = None) -> Generator[_Workers]:
+    unseen = Progress(report=lambda _: None, cancelled=threading.Event())
+    with _client(inputs) as client:
+        yield _Workers(client, progress=progress or unseen)
+
+
+def _rebalances(answer: httpx.Response) -> bool:
+    if answer.status_code == HTTPStatus.CONFLICT:
+        return "already exists" not in answer.text
+    passing = ("forward", "a rebalance is expected")
+    return answer.status_code == HTTPStatus.INTERNAL_SERVER_ERROR and any(text in answer.text for text in passing)
 
 
 def _message(answer: httpx.Response) -> str:
