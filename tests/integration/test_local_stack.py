@@ -174,6 +174,7 @@ def test_drift_is_seen_and_repaired(machine: Machine) -> None:
 
 def test_up_repairs_a_supervisor_that_was_killed_for_good(machine: Machine) -> None:
     supervisor = psutil.Process(int((machine.stack / "supervisor" / "supervisord.pid").read_text()))
+    supervisor.suspend()  # or it starts the guardian again, which would start it again
     doomed = [*supervisor.children(recursive=True), supervisor]
     for process in doomed:
         process.kill()

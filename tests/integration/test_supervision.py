@@ -173,6 +173,7 @@ def test_up_recovers_when_supervisor_and_guardian_are_killed(trial: Trial) -> No
     trial.start(inputs)
     part = trial.status().pid
     supervisor = psutil.Process(trial.supervisor_pid())
+    supervisor.suspend()  # or it starts again what is killed before it
     for process in (*supervisor.children(), supervisor):
         process.kill()
     eventually("all to be dead", lambda: not supervisor.is_running() and not psutil.pid_exists(part))
