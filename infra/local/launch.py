@@ -48,7 +48,7 @@ def launch(folder: Path) -> None:
         "cgroup": str(enforcement.cgroup.path) if enforcement.cgroup else None,
     }
     with (folder / "starts.jsonl").open("a") as starts:
-        starts.write(json.dumps(start) + "\n")
+        starts.write("\n" + json.dumps(start) + "\n")  # the line before may be torn: the disk was full
     command = [*enforcement.prefix, *spec["command"]]
     os.chdir(folder)
     os.execvpe(command[0], command, environment)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +37,11 @@ def read_starts(part: Path) -> list[Start]:
         lines = (part / "starts.jsonl").read_text().splitlines()
     except FileNotFoundError:
         return []
-    return [_start(json.loads(line)) for line in lines]
+    records: list[dict[str, object]] = []
+    for line in lines:
+        with contextlib.suppress(json.JSONDecodeError):  # torn: the disk was full
+            records.append(json.loads(line))
+    return [_start(record) for record in records]
 
 
 def last_start(part: Path) -> Start | None:
