@@ -332,7 +332,10 @@ def _not_yet(workers: _Workers, name: str, *, wanted: str) -> str | None:
     # One that is made in the state PAUSED has no tasks before it runs for the first time.
     complete = all(state == wanted for state in states) and (bool(states) or wanted != RUNNING)
     if connector == wanted and complete:
-        return None
+        # A task is in the status only once it has begun.
+        made: dict[str, Any] | None = workers.call("GET", f"/connectors/{name}", missing_ok=True)
+        if wanted != RUNNING or (made is not None and len(states) >= len(made["tasks"])):
+            return None
     return f"it is {connector}, its tasks are {', '.join(states) or 'none'}"
 
 
