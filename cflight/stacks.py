@@ -73,10 +73,8 @@ class Stack:
         self.name = name
         self._settings = _configuration(name, base=base) | dict(config or {})
         self._known_outputs: automation.OutputMap | None = None
-        target = str(self._settings.get("cflight:target"))
-        self.local = target == "local"
-        # While the engine starts: a target's libraries take as long to load.
-        threading.Thread(target=preload, args=(target,), daemon=True).start()
+        self._target = str(self._settings.get("cflight:target"))
+        self.local = self._target == "local"
         self._folder = _workspace(name, self._settings) if self.local else ROOT
 
     def exists(self) -> bool:
@@ -93,6 +91,7 @@ class Stack:
         Raises:
             StackError: something failed.
         """
+        self._preload()
         stack = self._select(create=True)
         result = _run(lambda: stack.up(on_event=on_event, refresh=refresh, show_secrets=False))
         self._known_outputs = result.outputs
@@ -104,6 +103,7 @@ class Stack:
         Raises:
             StackError: a setting is wrong, or a resource was refused.
         """
+        self._preload()
         # Pulumi asks for a stack, also to say what it would make: one that was not there is taken away again.
         made = False
         try:
@@ -161,6 +161,10 @@ class Stack:
         return {
             name: "[secret]" if output.secret and not show_secrets else output.value for name, output in found.items()
         }
+
+    def _preload(self) -> None:
+        # While the engine starts: a target's libraries take as long to load.
+        threading.Thread(target=preload, args=(self._target,), daemon=True).start()
 
     def _select(self, *, create: bool) -> automation.Stack:
         workspace = self._open_workspace()
